@@ -1,0 +1,19 @@
+// Package all is the one table of translator types.
+package all
+
+import "github.com/holdfast/holdfast/xlator"
+
+// Types lists every translator type that a volfile may name.
+func Types() []*xlator.Type {
+	return []*xlator.Type{}
+}
+
+// Find returns the type of that name, or nil.
+func Find(name string) *xlator.Type {
+	for _, t := range Types() {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}

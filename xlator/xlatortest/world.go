@@ -1,0 +1,126 @@
+// Package xlatortest puts translators through their paces: a World builds a
+// small graph by hand, around the real leaf, and the conformance kit runs the
+// same operations with and without the translator under test.
+package xlatortest
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+
+	"github.com/holdfast/holdfast/xlator"
+)
+
+// World is what the translators of one graph under test share.
+type World struct {
+	Slots  *xlator.Slots
+	Inodes *xlator.InodeTable
+	Phase  *xlator.Phase
+	Pool   *xlator.Pool
+	Errors *Errors
+	Mount  xlator.MountOptions
+
+	t       testing.TB
+	ctx     context.Context
+	started []any
+}
+
+// NewWorld returns an empty graph that serves. With a pool of another World it
+// is another graph of the same mount; nil makes a new one.
+func NewWorld(t testing.TB, pool *xlator.Pool) *World {
+	if pool == nil {
+		pool = xlator.NewPool()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &World{Slots: &xlator.Slots{}, Phase: &xlator.Phase{}, Pool: pool, Errors: &Errors{}, t: t, ctx: ctx}
+	w.Inodes = xlator.NewInodeTable(w.Slots)
+	w.Phase.Set(xlator.PhaseServing)
+	t.Cleanup(func() { w.Stop(); cancel() })
+	return w
+}
+
+// Add makes a translator above children; opts are as in a volfile.
+func (w *World) Add(typ *xlator.Type, opts map[string]string, children ...xlator.Fops) xlator.Fops {
+	w.t.Helper()
+	vs, err := typ.Defaults()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for k, s := range opts {
+		o, ok := typ.FindOption(k)
+		if !ok {
+			w.t.Fatalf("%s has no option %q", typ.Name, k)
+		}
+		v, err := o.Parse(s)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		vs[o.Name] = v
+	}
+	x, err := typ.New(&xlator.Env{
+		Volume: "test-" + typ.Name, Type: typ, Options: vs, Children: children,
+		Inodes: w.Inodes, Slots: w.Slots, Phase: w.Phase, Pool: w.Pool, Errors: w.Errors,
+		Log: slog.New(slog.DiscardHandler), Generation: 1, Context: w.ctx, Mount: w.Mount,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.started = append(w.started, x)
+	return x
+}
+
+// Start starts everything, leaf first.
+func (w *World) Start() {
+	w.t.Helper()
+	for _, x := range w.started {
+		if s, ok := x.(xlator.Starter); ok {
+			if err := s.Start(w.ctx); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// Stop stops everything, leaf first; a second call does nothing.
+func (w *World) Stop() {
+	for _, x := range w.started {
+		if s, ok := x.(xlator.Stopper); ok {
+			s.Stop()
+		}
+	}
+	w.started = nil
+}
+
+// Root looks the root up.
+func (w *World) Root(top xlator.Fops) *xlator.Inode {
+	w.t.Helper()
+	rep, err := top.Lookup(xlator.Internal(), &xlator.LookupReq{GFID: xlator.RootGFID})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return rep.Inode
+}
+
+// Errors keeps the write errors that translators record.
+type Errors struct {
+	mu sync.Mutex
+	m  map[xlator.GFID][]error
+}
+
+// Record implements xlator.WriteErrors.
+func (e *Errors) Record(g xlator.GFID, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.m == nil {
+		e.m = map[xlator.GFID][]error{}
+	}
+	e.m[g] = append(e.m[g], err)
+}
+
+// Of returns what was recorded for a file, in order.
+func (e *Errors) Of(g xlator.GFID) []error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]error(nil), e.m[g]...)
+}
