@@ -3,6 +3,7 @@ package xlator
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,8 +37,10 @@ type Option struct {
 	Min, Max float64
 	// Values lists what a string may be; empty: anything.
 	Values []string
-	Unit   string
-	Help   string
+	// Check, when set, looks at text that Kind, bounds and Values allow.
+	Check func(string) error
+	Unit  string
+	Help  string
 	// Live says that it can change without a new graph.
 	Live bool
 	// Ignored says that it is accepted and changes nothing; Help says why.
@@ -173,12 +176,14 @@ func (o *Option) Parse(s string) (Value, error) {
 		return bad(fmt.Sprintf("between %s and %s%s", trim(o.Min), trim(o.Max), o.Unit))
 	}
 	if len(o.Values) > 0 {
-		for _, w := range o.Values {
-			if w == s {
-				return v, nil
-			}
+		if !slices.Contains(o.Values, s) {
+			return bad("one of " + strings.Join(o.Values, ", "))
 		}
-		return bad("one of " + strings.Join(o.Values, ", "))
+	}
+	if o.Check != nil {
+		if err := o.Check(s); err != nil {
+			return Value{}, fmt.Errorf("option %s: %w", o.Name, err)
+		}
 	}
 	return v, nil
 }

@@ -3,6 +3,7 @@ package xlator
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -100,3 +101,17 @@ type (
 	// LockProvider says that Lk works below; see features/locks.
 	LockProvider interface{ ProvidesLocks() }
 )
+
+// StatsProvider counts the fops that pass through it; `holdfast status` and the
+// metrics show what it says.
+type StatsProvider interface{ FopStats() []FopStats }
+
+// FopStats is what became of one kind of fop since the mount began. Latencies
+// are zero where they are not measured; quantiles are good to about 6 %.
+type FopStats struct {
+	Fop           string // upper case, as Fop.String
+	Count, Errors uint64
+	// Bytes that READV returned or WRITEV wrote; 0 for other fops.
+	Bytes              uint64
+	P50, P90, P99, Max time.Duration
+}
