@@ -1,11 +1,16 @@
 // Package all is the one table of translator types.
 package all
 
-import "github.com/holdfast/holdfast/xlator"
+import (
+	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/features/locks"
+)
 
 // Types lists every translator type that a volfile may name.
 func Types() []*xlator.Type {
-	return []*xlator.Type{}
+	return []*xlator.Type{
+		locks.Type(),
+	}
 }
 
 // Find returns the type of that name, or nil.
