@@ -471,6 +471,10 @@ const (
 	LkGet  LkCmd = iota // F_GETLK
 	LkSet               // F_SETLK, LOCK_NB
 	LkWait              // F_SETLKW
+	// LkCancel gives up the Ticket of a detached LkWait. What was granted to
+	// it meanwhile is trimmed to Keep, which is what the client's record says
+	// the owner holds.
+	LkCancel
 )
 
 // Lock is a record lock or an flock. Start and End are inclusive offsets; End
@@ -492,6 +496,8 @@ type LkReq struct {
 	// Ticket names a place in the queue of a LkWait: the same (file, owner,
 	// range, Ticket) asked again attaches to it. Zero means none.
 	Ticket uint64
+	// Keep is for LkCancel: the locks of that owner on the file, by record.
+	Keep []Lock
 	// Detach, when closed, ends a LkWait with ErrDetached and keeps its place.
 	Detach <-chan struct{}
 }

@@ -1,0 +1,107 @@
+package fdtable
+
+import (
+	"sync"
+
+	"github.com/holdfast/holdfast/xlator"
+)
+
+// errseq is the write errors of a file, as Linux keeps them: each error has a
+// number, each base fd remembers up to which it has reported, and reports the
+// latest error it has not. An error that nobody has seen is reported by whoever
+// opens the file next.
+type errseq struct {
+	mu   sync.Mutex
+	seq  uint64 // guarded by mu; number of errors so far
+	err  error  // guarded by mu; the latest
+	seen bool   // guarded by mu; somebody has reported the latest
+}
+
+func (e *errseq) record(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.seq++
+	e.err, e.seen = err, false
+}
+
+// open returns the cursor of a new base fd.
+func (e *errseq) open() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.seq > 0 && !e.seen {
+		return e.seq - 1
+	}
+	return e.seq
+}
+
+func (e *errseq) take(cursor *uint64) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if *cursor == e.seq {
+		return nil
+	}
+	*cursor = e.seq
+	e.seen = true
+	return e.err
+}
+
+// unseen returns the latest error if nobody has reported it.
+func (e *errseq) unseen() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.seq == 0 || e.seen {
+		return nil
+	}
+	return e.err
+}
+
+// adopt takes an error over that was kept while the kernel did not know the
+// file. Called before the node is published.
+func (e *errseq) adopt(err error) {
+	if err != nil {
+		e.seq, e.err = 1, err
+	}
+}
+
+// TakeError returns the write error that b has not reported yet, once.
+func (b *BaseFD) TakeError() error {
+	if b.node == nil {
+		return nil
+	}
+	return b.node.errs.take(&b.cursor)
+}
+
+// maxOrphanErrors bounds the errors kept for files that the kernel has
+// forgotten; each is also in the log.
+const maxOrphanErrors = 4096
+
+// Record implements xlator.WriteErrors.
+func (t *Table) Record(g xlator.GFID, err error) {
+	t.log.Error("acknowledged data could not be written", "gfid", g, "err", err)
+	s := t.shard(g)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.m[g]; n != nil {
+		n.errs.record(err)
+		return
+	}
+	t.keepOrphan(g, err)
+}
+
+func (t *Table) keepOrphan(g xlator.GFID, err error) {
+	t.errMu.Lock()
+	defer t.errMu.Unlock()
+	if len(t.orphan) < maxOrphanErrors {
+		t.orphan[g] = err
+	}
+}
+
+func (t *Table) takeOrphan(g xlator.GFID) error {
+	t.errMu.Lock()
+	defer t.errMu.Unlock()
+	err, ok := t.orphan[g]
+	if ok {
+		delete(t.orphan, g)
+	}
+	return err
+}

@@ -1,0 +1,162 @@
+package fdtable
+
+import (
+	"sync"
+	"syscall"
+
+	"github.com/holdfast/holdfast/graph"
+	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/hint"
+)
+
+// Node is a file as the kernel knows it: one number for the life of the mount,
+// whatever graph serves it.
+type Node struct {
+	// Constant after construction.
+	t    *Table
+	id   uint64
+	gfid xlator.GFID
+	typ  xlator.FileType
+
+	lookups uint64 // guarded by the shard's mu
+	opens   int    // guarded by the shard's mu
+
+	ref hint.Ref[place] // where the file lives
+
+	mu     sync.Mutex
+	fds    []*BaseFD // guarded by mu; INVARIANT: none of them is closed
+	astray bool      // guarded by mu; pinned to an older graph
+	errs   errseq
+	locks  record // guarded by mu
+}
+
+// place is a node on a graph.
+type place struct {
+	g     *graph.Graph
+	inode *xlator.Inode
+}
+
+// ID is the nodeid.
+func (n *Node) ID() uint64 { return n.id }
+
+// GFID is the file's identity.
+func (n *Node) GFID() xlator.GFID { return n.gfid }
+
+// Type is the file's type.
+func (n *Node) Type() xlator.FileType { return n.typ }
+
+func (n *Node) number() uint64 { return n.id }
+
+// isOpen reports whether the file has base fds.
+func (n *Node) isOpen() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.fds) > 0
+}
+
+// setAstray says whether the file is served by an older graph because it could
+// not move. Called with mu held.
+func (n *Node) setAstray(on bool) {
+	if n.astray == on {
+		return
+	}
+	n.astray = on
+	if on {
+		n.t.pinned.Add(1)
+		n.t.graphs.Astray()
+	} else {
+		n.t.pinned.Add(-1)
+		n.t.graphs.Home()
+	}
+}
+
+// BaseFD is an open file as the kernel knows it: one fh from open to release.
+type BaseFD struct {
+	// Constant after construction, node after Publish.
+	fh    uint64
+	flags uint32
+	node  *Node
+
+	ref hint.Ref[binding]
+
+	closed  bool     // guarded by node.mu
+	cursor  uint64   // guarded by node.errs.mu; errors up to it were reported
+	lockers []locker // guarded by node.mu; who locked through this fd
+}
+
+// binding is a base fd on a graph.
+type binding struct {
+	g  *graph.Graph
+	fd *xlator.FD
+}
+
+// FH is the number that the kernel holds, and the Base of requests to open.
+func (b *BaseFD) FH() uint64 { return b.fh }
+
+// Flags are the open(2) flags of the application's open.
+func (b *BaseFD) Flags() uint32 { return b.flags }
+
+// Node is the file; nil before Publish.
+func (b *BaseFD) Node() *Node { return b.node }
+
+func (b *BaseFD) number() uint64 { return b.fh }
+
+// Reserve gives out a number for an open that is about to be made.
+func (t *Table) Reserve(flags uint32) *BaseFD {
+	return t.fds.add(func(fh uint64) *BaseFD { return &BaseFD{fh: fh, flags: flags} })
+}
+
+// Abandon takes the number back: the open failed.
+func (t *Table) Abandon(b *BaseFD) { t.fds.remove(b.fh) }
+
+// Publish makes b serve fd, which was opened on node n in u's graph.
+func (t *Table) Publish(u *Use, b *BaseFD, n *Node, fd *xlator.FD) {
+	t.countOpen(n, +1)
+	b.node = n
+	b.cursor = n.errs.open()
+	n.ref.Put(u.G.Generation, place{u.G, fd.Inode()})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	u.G.Bind()
+	b.ref.Put(u.G.Generation, binding{u.G, fd})
+	n.fds = append(n.fds, b)
+}
+
+// Release ends a base fd: locks that were taken through it and are still held
+// go, then the FD, then the number. There are no other requests with it.
+func (t *Table) Release(call *xlator.Call, b *BaseFD) {
+	n := b.node
+	if n == nil {
+		t.Abandon(b)
+		return
+	}
+	t.releaseLocks(call, b)
+	n.mu.Lock()
+	if b.closed {
+		n.mu.Unlock()
+		return
+	}
+	b.closed = true
+	for i, x := range n.fds {
+		if x == b {
+			n.fds = append(n.fds[:i], n.fds[i+1:]...)
+			break
+		}
+	}
+	if len(n.fds) == 0 {
+		if n.astray { // nothing keeps the older graph any more
+			n.ref.Drop()
+		}
+		n.setAstray(false)
+	}
+	n.mu.Unlock()
+	if r := b.ref.Lose(syscall.EBADF); r != nil {
+		g := r.Value.g
+		g.Enter(stripeOf(call))
+		g.Top.Release(r.Value.fd)
+		g.Leave(stripeOf(call))
+		g.Unbind(nil)
+	}
+	t.fds.remove(b.fh)
+	t.countOpen(n, -1)
+}

@@ -1,0 +1,144 @@
+package fdtable
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/holdfast/holdfast/graph"
+	"github.com/holdfast/holdfast/xlator"
+)
+
+// Graphs is what the table needs of the mount's graph.Manager.
+type Graphs interface {
+	Current() *graph.Graph
+	Astray()
+	Home()
+}
+
+// Table is the nodes and base fds of one mount.
+type Table struct {
+	graphs Graphs // constant after Attach
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	nodes  slab[Node, *Node]
+	fds    slab[BaseFD, *BaseFD]
+	shards [64]shard
+	root   *Node
+
+	holdMu sync.Mutex
+	holds  map[xlator.GFID]*hold // guarded by holdMu
+	nholds atomic.Int32          // len(holds), readable without the lock
+
+	errMu  sync.Mutex
+	orphan map[xlator.GFID]error // guarded by errMu; errors of files that the kernel has forgotten
+
+	swept       atomic.Uint64 // generation that every open file has reached
+	moved       atomic.Uint64
+	pinned      atomic.Int64
+	locksHeld   atomic.Int64
+	locksWaited atomic.Int64
+}
+
+type shard struct {
+	mu sync.Mutex
+	m  map[xlator.GFID]*Node // guarded by mu, as are Node.lookups and Node.opens
+}
+
+// New returns a table that knows only the root. Attach comes before the first
+// request.
+func New(log *slog.Logger) *Table {
+	t := &Table{log: log, holds: map[xlator.GFID]*hold{}, orphan: map[xlator.GFID]error{}}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	for i := range t.shards {
+		t.shards[i].m = map[xlator.GFID]*Node{}
+	}
+	t.root = t.Found(xlator.RootGFID, xlator.TypeDirectory)
+	return t
+}
+
+// Attach tells the table where the graphs are.
+func (t *Table) Attach(g Graphs) { t.graphs = g }
+
+// Close ends the attempts that are still made on behalf of open files. There
+// are no more requests.
+func (t *Table) Close() {
+	t.cancel()
+	t.wg.Wait()
+}
+
+// Go runs f in a goroutine of the table (see hint.Owner).
+func (t *Table) Go(f func()) { t.wg.Go(f) }
+
+// Root is the root directory; its number is 1.
+func (t *Table) Root() *Node { return t.root }
+
+// Node finds the node of that nodeid, or nil.
+func (t *Table) Node(nodeid uint64) *Node { return t.nodes.get(nodeid) }
+
+// FD finds the base fd of that fh, or nil.
+func (t *Table) FD(fh uint64) *BaseFD { return t.fds.get(fh) }
+
+func (t *Table) shard(g xlator.GFID) *shard { return &t.shards[g[15]%64] }
+
+// Found returns the node of that gfid, making it if the kernel does not know
+// it, and counts one lookup more.
+func (t *Table) Found(g xlator.GFID, typ xlator.FileType) *Node {
+	s := t.shard(g)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.m[g]
+	if n == nil {
+		n = t.nodes.add(func(id uint64) *Node { return &Node{t: t, id: id, gfid: g, typ: typ} })
+		n.errs.adopt(t.takeOrphan(g))
+		s.m[g] = n
+	}
+	n.lookups++
+	return n
+}
+
+// find returns the node of that gfid if there is one.
+func (t *Table) find(g xlator.GFID) *Node {
+	s := t.shard(g)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[g]
+}
+
+// Forget takes back n lookups. Unknown numbers are ignored.
+func (t *Table) Forget(nodeid, n uint64) {
+	nd := t.nodes.get(nodeid)
+	if nd == nil || nd == t.root {
+		return
+	}
+	s := t.shard(nd.gfid)
+	s.mu.Lock()
+	nd.lookups -= min(n, nd.lookups)
+	t.dropIfUnused(s, nd)
+	s.mu.Unlock()
+}
+
+// open counts an open base fd of n in or out.
+func (t *Table) countOpen(n *Node, delta int) {
+	s := t.shard(n.gfid)
+	s.mu.Lock()
+	n.opens += delta
+	t.dropIfUnused(s, n)
+	s.mu.Unlock()
+}
+
+// dropIfUnused is called with s.mu held.
+func (t *Table) dropIfUnused(s *shard, n *Node) {
+	if n.lookups > 0 || n.opens > 0 || n == t.root || s.m[n.gfid] != n {
+		return
+	}
+	delete(s.m, n.gfid)
+	t.nodes.remove(n.id)
+	if err := n.errs.unseen(); err != nil {
+		t.keepOrphan(n.gfid, err)
+	}
+}
