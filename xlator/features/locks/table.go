@@ -36,6 +36,7 @@ func (t *Table) Close() error {
 	return nil
 }
 
+// lock takes Table.mu for one step, which unlocked ends.
 func (t *Table) lock() error {
 	t.mu.Lock()
 	if t.closed {
