@@ -12,7 +12,9 @@ import (
 func TestMachineAgreesWithTheNaiveModel(t *testing.T) {
 	for _, k := range []kind{recordLocks, flocks} {
 		t.Run(k.String(), func(t *testing.T) {
-			rapid.Check(t, func(t *rapid.T) { randomDuel(t, k) })
+			for range 20 {
+				rapid.Check(t, func(t *rapid.T) { randomDuel(t, k) })
+			}
 		})
 	}
 }
@@ -80,35 +82,38 @@ func randomDuel(t *rapid.T, k kind) {
 
 // step is something that may happen next in the exhaustive test.
 type step struct {
-	name string
-	do   func(*duel) error
+	owner uint64
+	name  string
+	do    func(*duel) error
 }
 
 // steps lists everything that may happen in the state of d: an owner that waits
 // does nothing else, except that its file may be closed under it; one whose
 // wait was detached comes back, is interrupted, or never comes.
 func steps(d *duel, owners uint64) (out []step) {
-	add := func(name string, do func(*duel) error) { out = append(out, step{name, do}) }
-	for o := uint64(1); o <= owners; o++ {
-		add(fmt.Sprintf("%d closes", o), func(d *duel) error { return d.unlock(0, d.claim(o, unlocked, 0, d.md.cells-1)) })
+	var o uint64
+	add := func(name string, do func(*duel) error) { out = append(out, step{o, name, do}) }
+	for o = 1; o <= owners; o++ {
+		o := o
+		add("closes", func(d *duel) error { return d.unlock(0, d.claim(o, unlocked, 0, d.md.cells-1)) })
 		if i := slices.IndexFunc(d.open, func(p *place) bool { return p.w.want.owner == o }); i >= 0 {
 			p := d.open[i]
 			if p.w.attached > 0 {
-				add(fmt.Sprintf("%d is interrupted", o), func(d *duel) error { return d.interrupt(d.open[i]) })
-				add(fmt.Sprintf("%d detaches", o), func(d *duel) error { return d.detach(d.open[i]) })
+				add("is interrupted", func(d *duel) error { return d.interrupt(d.open[i]) })
+				add("detaches", func(d *duel) error { return d.detach(d.open[i]) })
 			} else {
-				add(fmt.Sprintf("%d asks again", o), func(d *duel) error { return d.ask(d.open[i]) })
-				add(fmt.Sprintf("%d never comes back", o), func(d *duel) error { return d.abandon(d.open[i], nil) })
+				add("asks again", func(d *duel) error { return d.ask(d.open[i]) })
+				add("never comes back", func(d *duel) error { return d.abandon(d.open[i], nil) })
 			}
 			continue
 		}
 		for lo := range d.md.cells {
 			for hi := lo; hi < d.md.cells; hi++ {
-				add(fmt.Sprintf("%d unlocks %d-%d", o, lo, hi), func(d *duel) error { return d.unlock(0, d.claim(o, unlocked, lo, hi)) })
+				add("unlocks", func(d *duel) error { return d.unlock(0, d.claim(o, unlocked, lo, hi)) })
 				for _, m := range []mode{shared, exclusive} {
 					c := d.claim(o, m, lo, hi)
-					add("try "+showClaim(c), func(d *duel) error { return d.request(0, c, false, 0) })
-					add("wait "+showClaim(c), func(d *duel) error { return d.request(0, c, true, o) })
+					add("tries", func(d *duel) error { return d.request(0, c, false, 0) })
+					add("waits", func(d *duel) error { return d.request(0, c, true, o) })
 				}
 			}
 		}
@@ -130,24 +135,46 @@ func TestEveryReachableStateAgreesWithTheModel(t *testing.T) {
 	}
 }
 
+// explore counts the states that differ in more than the owners' names.
 func explore(t *testing.T, k kind, cells int, owners uint64) int {
+	names := permutations(owners)
+	id := func(d *duel) string {
+		least := d.md.id(names[0])
+		for _, n := range names[1:] {
+			least = min(least, d.md.id(n))
+		}
+		return least
+	}
 	fresh := newDuel(k, cells, 1)
-	seen := map[string]bool{fresh.md.show(): true}
+	seen := map[string]bool{id(fresh): true}
 	for todo := []*duel{fresh}; len(todo) > 0; {
 		d := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		for i, s := range steps(d, owners) {
+		for _, s := range steps(d, owners) {
 			next := d.clone()
-			if err := steps(next, owners)[i].do(next); err != nil {
-				t.Fatalf("from\n%safter %q: %v", d.md.show(), s.name, err)
+			if err := s.do(next); err != nil {
+				t.Fatalf("from\n%safter %d %s: %v", d.md.show(), s.owner, s.name, err)
 			}
-			if id := next.md.show(); !seen[id] {
-				seen[id] = true
+			if i := id(next); !seen[i] {
+				seen[i] = true
 				todo = append(todo, next)
 			}
 		}
 	}
 	return len(seen)
+}
+
+// permutations lists every way to call owners 0 (nobody) to n.
+func permutations(n uint64) (out [][]uint64) {
+	if n == 0 {
+		return [][]uint64{{0}}
+	}
+	for _, p := range permutations(n - 1) {
+		for i := 1; i <= len(p); i++ {
+			out = append(out, slices.Insert(slices.Clone(p), i, n))
+		}
+	}
+	return out
 }
 
 // clone copies both sides.
@@ -161,11 +188,7 @@ func (d *duel) clone() *duel {
 		n.md.waits = append(n.md.waits, &c)
 	}
 	for f, held := range d.md.held {
-		for i, cell := range held {
-			for o, m := range cell {
-				n.md.held[f][i][o] = m
-			}
-		}
+		copy(n.md.held[f], held)
 	}
 	for k, sp := range d.m.spaces {
 		c := n.m.space(k)

@@ -17,9 +17,14 @@ import (
 type model struct {
 	kind  kind
 	cells int
-	held  map[xlator.GFID][]map[uint64]mode
+	held  map[xlator.GFID][]cell
 	waits []*modelWait // in order of arrival, granted ones without a caller too
 }
+
+// cell is each owner's mode on one byte; owners are small numbers here.
+type cell [maxOwners]mode
+
+const maxOwners = 8
 
 type modelWait struct {
 	file     xlator.GFID
@@ -30,11 +35,9 @@ type modelWait struct {
 }
 
 func newModel(k kind, cells int, files ...xlator.GFID) *model {
-	md := &model{kind: k, cells: cells, held: map[xlator.GFID][]map[uint64]mode{}}
+	md := &model{kind: k, cells: cells, held: map[xlator.GFID][]cell{}}
 	for _, f := range files {
-		for range cells {
-			md.held[f] = append(md.held[f], map[uint64]mode{})
-		}
+		md.held[f] = make([]cell, cells)
 	}
 	return md
 }
@@ -44,20 +47,10 @@ func (md *model) cellRange(c claim) (lo, hi int) {
 	return int(min(c.start, int64(md.cells-1))), int(min(c.end, int64(md.cells-1)))
 }
 
-func (md *model) owners(f xlator.GFID) []uint64 {
-	m := map[uint64]bool{}
-	for _, cell := range md.held[f] {
-		for o := range cell {
-			m[o] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(m))
-}
-
 // inTheWay lists the owners that exclude c.
 func (md *model) inTheWay(f xlator.GFID, c claim) (out []uint64) {
 	lo, hi := md.cellRange(c)
-	for _, o := range md.owners(f) {
+	for o := range uint64(maxOwners) {
 		for i := lo; i <= hi; i++ {
 			if h := md.held[f][i][o]; o != c.owner && (h == exclusive || h == shared && c.mode == exclusive) {
 				out = append(out, o)
@@ -71,17 +64,13 @@ func (md *model) inTheWay(f xlator.GFID, c claim) (out []uint64) {
 func (md *model) set(f xlator.GFID, c claim) {
 	lo, hi := md.cellRange(c)
 	for i := lo; i <= hi; i++ {
-		if c.mode == unlocked {
-			delete(md.held[f][i], c.owner)
-		} else {
-			md.held[f][i][c.owner] = c.mode
-		}
+		md.held[f][i][c.owner] = c.mode
 	}
 }
 
 // layout is every lock as the longest runs of equal cells.
 func (md *model) layout(f xlator.GFID) (out []claim) {
-	for _, o := range md.owners(f) {
+	for o := range uint64(maxOwners) {
 		for i := 0; i < md.cells; {
 			m := md.held[f][i][o]
 			j := i
@@ -255,7 +244,63 @@ func (md *model) abandon(w *modelWait, keep []claim) (lost bool) {
 	return lost
 }
 
-// show is the model's state as text, locks and waits, comparable with
+// id is the state in a few bytes, with owner o called names[o] (and tickets
+// with them).
+func (md *model) id(names []uint64) string {
+	b := make([]byte, 0, 64)
+	for f, held := range md.held {
+		b = append(b, f[15])
+		for _, c := range held {
+			var named cell
+			for o, n := range names {
+				named[n] = c[o]
+			}
+			for _, m := range named {
+				b = append(b, byte(m))
+			}
+		}
+	}
+	for _, w := range md.waits {
+		lo, hi := md.cellRange(w.want)
+		b = append(b, w.file[15], byte(names[w.want.owner]), byte(w.want.mode), byte(lo), byte(hi), byte(names[w.ticket]), byte(w.attached))
+	}
+	return string(b)
+}
+
+// agrees reports whether the machine's state is the model's.
+func (md *model) agrees(m *machine) bool {
+	queued, parked := 0, 0
+	for f := range md.held {
+		sp := m.spaces[spaceKey{file: f, kind: md.kind}]
+		if sp == nil {
+			sp = &space{held: &records{}}
+		}
+		held := slices.Collect(sp.held.all())
+		if !slices.EqualFunc(held, md.layout(f), claim.same) {
+			return false
+		}
+		queue := sp.queue
+		for _, w := range md.waits {
+			switch {
+			case w.file != f:
+			case w.granted:
+				parked++
+				if !slices.ContainsFunc(sp.parked, func(x *wait) bool { return x.want.same(w.want) && x.ticket == w.ticket }) {
+					return false
+				}
+			case len(queue) == 0 || !queue[0].want.same(w.want) || queue[0].ticket != w.ticket || queue[0].attached != w.attached:
+				return false
+			default:
+				queue = queue[1:]
+			}
+		}
+		queued += len(queue)
+		parked -= len(sp.parked)
+	}
+	return queued == 0 && parked == 0
+}
+
+// show is the model's state as text, locks and waits, to be put beside
 // showMachine.
 func (md *model) show() string {
 	var b strings.Builder
