@@ -92,4 +92,3 @@ func TestFilterByGFID(t *testing.T) {
 		t.Error("nonsense is a gfid")
 	}
 }
-

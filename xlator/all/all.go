@@ -3,13 +3,35 @@ package all
 
 import (
 	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/debug/delaygen"
+	"github.com/holdfast/holdfast/xlator/debug/errorgen"
+	"github.com/holdfast/holdfast/xlator/debug/iostats"
 	"github.com/holdfast/holdfast/xlator/features/locks"
+	"github.com/holdfast/holdfast/xlator/features/utime"
+	"github.com/holdfast/holdfast/xlator/performance/iocache"
+	"github.com/holdfast/holdfast/xlator/performance/iothreads"
+	"github.com/holdfast/holdfast/xlator/performance/nlcache"
+	"github.com/holdfast/holdfast/xlator/performance/openbehind"
+	"github.com/holdfast/holdfast/xlator/performance/quickread"
+	"github.com/holdfast/holdfast/xlator/performance/readahead"
+	"github.com/holdfast/holdfast/xlator/performance/readdirahead"
 )
 
 // Types lists every translator type that a volfile may name.
 func Types() []*xlator.Type {
 	return []*xlator.Type{
 		locks.Type(),
+		errorgen.Type(),
+		delaygen.Type(),
+		iostats.Type(),
+		utime.Type(),
+		iocache.Type(),
+		iothreads.Type(),
+		nlcache.Type(),
+		openbehind.Type(),
+		quickread.Type(),
+		readahead.Type(),
+		readdirahead.Type(),
 	}
 }
 
