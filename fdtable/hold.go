@@ -40,7 +40,7 @@ func (t *Table) Hold(g *graph.Graph, file xlator.GFID, clean func(context.Contex
 		if last {
 			close(h.done)
 		}
-		t.graphs.Home()
+		t.graphs.Home(nil)
 		t.log.Info("file no longer held", "gfid", file, "err", err)
 		if n := t.find(file); n != nil && last {
 			_ = t.bringHome(t.ctx, n)

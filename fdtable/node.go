@@ -24,8 +24,8 @@ type Node struct {
 	ref hint.Ref[place] // where the file lives
 
 	mu     sync.Mutex
-	fds    []*BaseFD // guarded by mu; INVARIANT: none of them is closed
-	astray bool      // guarded by mu; pinned to an older graph
+	fds    []*BaseFD    // guarded by mu; INVARIANT: none of them is closed
+	astray *graph.Graph // guarded by mu; the older graph that the file is pinned to
 	errs   errseq
 	locks  record // guarded by mu
 }
@@ -56,17 +56,18 @@ func (n *Node) isOpen() bool {
 
 // setAstray says whether the file is served by an older graph because it could
 // not move. Called with mu held.
-func (n *Node) setAstray(on bool) {
+func (n *Node) setAstray(on *graph.Graph) {
 	if n.astray == on {
 		return
 	}
+	if n.astray != nil {
+		n.t.pinned.Add(-1)
+		n.t.graphs.Home(n.astray)
+	}
 	n.astray = on
-	if on {
+	if on != nil {
 		n.t.pinned.Add(1)
 		n.t.graphs.Astray()
-	} else {
-		n.t.pinned.Add(-1)
-		n.t.graphs.Home()
 	}
 }
 
@@ -144,10 +145,10 @@ func (t *Table) Release(call *xlator.Call, b *BaseFD) {
 		}
 	}
 	if len(n.fds) == 0 {
-		if n.astray { // nothing keeps the older graph any more
+		if n.astray != nil { // nothing keeps the older graph any more
 			n.ref.Drop()
 		}
-		n.setAstray(false)
+		n.setAstray(nil)
 	}
 	n.mu.Unlock()
 	if r := b.ref.Lose(syscall.EBADF); r != nil {

@@ -82,7 +82,7 @@ func (t *Table) dumpNode(n *Node) NodeDump {
 	s.mu.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	d.Pinned = n.astray
+	d.Pinned = n.astray != nil
 	for _, b := range n.fds {
 		bst, _ := b.ref.State()
 		d.FDs = append(d.FDs, FDDump{FH: b.fh, Flags: fmt.Sprintf("%#o", b.flags), Graph: bst.Have, State: bst.Phase.String()})

@@ -14,7 +14,7 @@ import (
 type Graphs interface {
 	Current() *graph.Graph
 	Astray()
-	Home()
+	Home(from *graph.Graph)
 }
 
 // Table is the nodes and base fds of one mount.

@@ -31,7 +31,7 @@ func (t *Table) UseNode(call *xlator.Call, n *Node) (Use, error) {
 	for {
 		cur := t.graphs.Current()
 		r := n.ref.Current()
-		if r == nil || r.Key != cur.Generation {
+		if r == nil || !fresh(r.Key, cur.Generation) {
 			var err error
 			if r, err = t.place(call, n, cur); err != nil {
 				return Use{}, err
@@ -39,7 +39,7 @@ func (t *Table) UseNode(call *xlator.Call, n *Node) (Use, error) {
 		}
 		g := r.Value.g
 		g.Enter(stripe)
-		if n.ref.Current() == r && (g == t.graphs.Current() || g != cur) {
+		if mayUse(n.ref.Current() == r, g == cur, g == t.graphs.Current()) {
 			return Use{G: g, Inode: r.Value.inode, stripe: stripe}, nil
 		}
 		g.Leave(stripe)
@@ -52,7 +52,7 @@ func (t *Table) UseFD(call *xlator.Call, b *BaseFD) (Use, error) {
 	for {
 		cur := t.graphs.Current()
 		r := b.ref.Current()
-		if r == nil || r.Key != cur.Generation {
+		if r == nil || !fresh(r.Key, cur.Generation) {
 			var err error
 			if r, err = t.bind(call, b, cur); err != nil {
 				return Use{}, err
@@ -60,7 +60,7 @@ func (t *Table) UseFD(call *xlator.Call, b *BaseFD) (Use, error) {
 		}
 		g := r.Value.g
 		g.Enter(stripe)
-		if b.ref.Current() == r && (g == t.graphs.Current() || g != cur) {
+		if mayUse(b.ref.Current() == r, g == cur, g == t.graphs.Current()) {
 			return Use{G: g, Inode: r.Value.fd.Inode(), FD: r.Value.fd, stripe: stripe}, nil
 		}
 		g.Leave(stripe)
@@ -186,7 +186,9 @@ func (t *Table) move(n *Node) (uint64, place, error) {
 				}
 			}
 			n.mu.Lock()
-			n.setAstray(len(n.fds) > 0 && n.ref.Current() != nil)
+			if r := n.ref.Current(); r != nil && len(n.fds) > 0 {
+				n.setAstray(r.Value.g)
+			}
 			n.mu.Unlock()
 			return 0, place{}, fmt.Errorf("move %s to graph %d: %w", n.gfid, g.Generation, err)
 		}
@@ -217,7 +219,7 @@ func (t *Table) publish(n *Node, g *graph.Graph, fds []*BaseFD, opened []*xlator
 			letBindingGo(old)
 		}
 	}
-	n.setAstray(false)
+	n.setAstray(nil)
 	if len(fds) > 0 {
 		t.moved.Add(1)
 	}
@@ -232,8 +234,11 @@ func (t *Table) follow(b *BaseFD) (uint64, binding, error) {
 	fd, err := reopen(g, g.Inodes.Get(n.gfid, n.typ), b)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.setAstray(err != nil && !b.closed)
+	n.setAstray(nil)
 	if err != nil {
+		if r := b.ref.Current(); r != nil && !b.closed {
+			n.setAstray(r.Value.g)
+		}
 		return 0, binding{}, fmt.Errorf("move fd %#x of %s to graph %d: %w", b.fh, b.node.gfid, g.Generation, err)
 	}
 	if b.closed {

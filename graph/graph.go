@@ -167,6 +167,7 @@ func (g *Graph) runRetirement(ctx context.Context, quiet func()) bool {
 		case <-ctx.Done():
 			return false
 		}
+		g.stepRetire(RetireWait)
 		if g.quiesce(ctx) != nil {
 			return false
 		}

@@ -159,8 +159,20 @@ func (m *Manager) post(e event) bool {
 // Call it before a request enters the older graph because of that.
 func (m *Manager) Astray() { m.stepSettle(SettleAstray) }
 
-// Home undoes one Astray: the file has moved, or is closed.
-func (m *Manager) Home() { m.stepSettle(SettleHome) }
+// Home undoes one Astray: the file has moved, or is closed. If requests may
+// still run because of it on the older graph, that is from; else from is nil.
+func (m *Manager) Home(from *Graph) {
+	if from == nil {
+		m.stepSettle(SettleHome)
+		return
+	}
+	m.stepSettle(SettleLeft)
+	m.wg.Go(func() {
+		if from.quiesce(m.ctx) == nil {
+			m.stepSettle(SettleQuiet)
+		}
+	})
+}
 
 func (m *Manager) stepSettle(e SettleEvent) {
 	m.mu.Lock()

@@ -174,8 +174,12 @@ const (
 	SettleQuiet
 	// SettleAstray: a file is going to be served by an older graph.
 	SettleAstray
-	// SettleHome: such a file has moved, or is closed.
+	// SettleHome: such a file has moved, or is closed, and no request runs
+	// on the older graph because of it.
 	SettleHome
+	// SettleLeft: such a file has moved, or is closed, but requests that
+	// used it on the older graph may still run there.
+	SettleLeft
 )
 
 // StepSettle returns whether the current graph is settled. It is called before
@@ -191,6 +195,9 @@ func StepSettle(s SettleState, e SettleEvent) (SettleState, bool) {
 		s.Astray++
 	case SettleHome:
 		s.Astray--
+	case SettleLeft:
+		s.Astray--
+		s.Older++
 	}
 	return s, s.Older == 0 && s.Astray == 0
 }
@@ -199,11 +206,11 @@ func StepSettle(s SettleState, e SettleEvent) (SettleState, bool) {
 type RetireState struct {
 	// Out says that it is no longer the current graph.
 	Out bool
-	// Quiet says that every request that entered before the last change of
-	// Out or Bound has left.
-	Quiet bool
 	// Bound counts open files that are served by it.
 	Bound int
+	// Changed says that Out or Bound changed since the wait for requests
+	// began: requests that it did not wait for may run.
+	Changed bool
 	// Retired is the end.
 	Retired bool
 }
@@ -213,30 +220,41 @@ type RetireEvent uint8
 
 // Events of retiring.
 const (
+	// RetireOut: it is no longer the current graph.
 	RetireOut RetireEvent = iota
+	// RetireBind: an open file is served by it.
 	RetireBind
+	// RetireUnbind: an open file is not served by it any more.
 	RetireUnbind
+	// RetireWait: the wait for the requests that are in it begins.
+	RetireWait
+	// RetireQuiet: every request that was in it at RetireWait has left.
 	RetireQuiet
 )
 
 // StepRetire returns whether the graph is to be retired now (at most once), and
-// whether its requests are to be waited for again.
+// whether its requests are to be waited for (again).
 func StepRetire(s RetireState, e RetireEvent) (next RetireState, retire, await bool) {
 	switch e {
 	case RetireOut:
-		s.Out, s.Quiet = true, false
+		s.Out, s.Changed = true, true
 		await = true
 	case RetireBind:
 		s.Bound++
-		s.Quiet = false
+		s.Changed = true
 	case RetireUnbind:
 		s.Bound--
-		s.Quiet = false
+		s.Changed = true
 		await = s.Out && s.Bound == 0
+	case RetireWait:
+		s.Changed = false
 	case RetireQuiet:
-		s.Quiet = true
-	}
-	if s.Out && s.Quiet && s.Bound == 0 && !s.Retired {
+		if !s.Out || s.Bound > 0 || s.Retired {
+			break
+		}
+		if s.Changed {
+			return s, false, true
+		}
 		s.Retired = true
 		return s, true, false
 	}
