@@ -237,3 +237,30 @@ func parseTime(s string) (float64, error) {
 	}
 	return f * mul, nil
 }
+
+// Accepts says in words what a value may be.
+func (o *Option) Accepts() string {
+	what := [...]string{"text", "on or off", "whole number", "size", "percentage", "time", "absolute path", "number"}[o.Kind]
+	if len(o.Values) > 0 {
+		what = strings.Join(o.Values, ", ")
+	}
+	switch {
+	case o.Max <= o.Min:
+	case o.Kind == KindSize:
+		what += " from " + FormatSize(int64(o.Min)) + " to " + FormatSize(int64(o.Max))
+	default:
+		what += " from " + trim(o.Min) + " to " + trim(o.Max) + o.Unit
+	}
+	return what
+}
+
+// FormatSize writes a number of bytes as ParseSize reads it, with the largest
+// suffix that leaves it whole.
+func FormatSize(n int64) string {
+	units := []string{"B", "KB", "MB", "GB", "TB", "PB"}
+	i := 0
+	for n != 0 && n%1024 == 0 && i < len(units)-1 {
+		n, i = n/1024, i+1
+	}
+	return strconv.FormatInt(n, 10) + units[i]
+}

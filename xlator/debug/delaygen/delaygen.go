@@ -22,7 +22,7 @@ func Type() *xlator.Type {
 		Options: []xlator.Option{
 			{Name: "delay-percentage", Kind: xlator.KindPercent, Default: "10", Unit: "%", Live: true,
 				Help: "Share of the matching fops that is delayed."},
-			{Name: "delay-duration", Kind: xlator.KindInt, Default: "100000", Min: 0, Max: 1 << 40, Unit: " us", Live: true,
+			{Name: "delay-duration", Kind: xlator.KindInt, Default: "100000", Min: 0, Max: 1e10, Unit: " us", Live: true,
 				Help: "For how long, in microseconds."},
 			{Name: "enable", Live: true, Check: func(s string) error { _, err := xlator.ParseFopSet(s); return err },
 				Help: "Fops that are held back, separated by commas (lookup,writev,fsync); empty: all."},
