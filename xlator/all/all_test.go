@@ -56,9 +56,6 @@ func TestDeclarationsAreComplete(t *testing.T) {
 				}
 				seen[name] = true
 			}
-			if o.Ignored && !o.Live {
-				t.Errorf("%s: option %s is ignored, but a change of it would cost a switch", typ.Name, o.Name)
-			}
 			if o.Help == "" || !strings.HasSuffix(o.Help, ".") {
 				t.Errorf("%s: help of option %s is no sentence", typ.Name, o.Name)
 			}
