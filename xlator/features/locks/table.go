@@ -36,7 +36,7 @@ func (t *Table) Close() error {
 	return nil
 }
 
-// lock takes Table.mu for one step, which unlocked ends.
+// lock takes Table.mu for one step, which end ends.
 func (t *Table) lock() error {
 	t.mu.Lock()
 	if t.closed {
@@ -44,6 +44,11 @@ func (t *Table) lock() error {
 		return fmt.Errorf("the lock table is closed: %w", syscall.ENOTCONN)
 	}
 	return nil
+}
+
+func (t *Table) end() {
+	t.m.verify()
+	t.mu.Unlock()
 }
 
 // wake tells the waits that were settled; Table.mu is held.
@@ -58,7 +63,7 @@ func (t *Table) get(k spaceKey, c claim) (by claim, blocked bool, err error) {
 	if err = t.lock(); err != nil {
 		return by, false, err
 	}
-	defer t.mu.Unlock()
+	defer t.end()
 	by, blocked = t.m.blocker(k, c)
 	return by, blocked, nil
 }
@@ -68,7 +73,7 @@ func (t *Table) unlock(k spaceKey, c claim) (found bool, err error) {
 	if err = t.lock(); err != nil {
 		return false, err
 	}
-	defer t.mu.Unlock()
+	defer t.end()
 	found, woken := t.m.unlock(k, c)
 	wake(woken)
 	return found, nil
@@ -89,7 +94,7 @@ func (t *Table) set(ctx context.Context, k spaceKey, c claim, p patience) error 
 	}
 	o := t.m.request(k, c, p.block, p.ticket)
 	wake(o.woken)
-	t.mu.Unlock()
+	t.end()
 	if o.errno != 0 {
 		return fmt.Errorf("%s, %s %s: owner %x (pid %d) has %s %s: %w",
 			k, c.mode, c.extent(), o.by.owner, o.by.pid, o.by.mode, o.by.extent(), o.errno)
@@ -111,7 +116,7 @@ func (t *Table) await(ctx context.Context, w *wait, p patience) error {
 	case <-ctx.Done():
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.end()
 	defer t.m.leave(w)
 	switch {
 	case w.settled && w.errno == 0:
@@ -166,7 +171,7 @@ func (t *Table) Abandon(tk Ticket, held []xlator.Lock) error {
 	if err := t.lock(); err != nil {
 		return err
 	}
-	defer t.mu.Unlock()
+	defer t.end()
 	woken, err := t.m.abandon(ticketKey{k, want.identity(), tk.Number}, keep)
 	wake(woken)
 	return err
@@ -175,7 +180,7 @@ func (t *Table) Abandon(tk Ticket, held []xlator.Lock) error {
 // Counts says how many locks are held and how many are waited for.
 func (t *Table) Counts() (held, waiting int) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.end()
 	for _, sp := range t.m.spaces {
 		held += sp.held.count()
 		waiting += len(sp.queue)
