@@ -90,15 +90,14 @@ func BenchmarkHandOver(b *testing.B) {
 }
 
 func BenchmarkLkThroughTheTranslator(b *testing.B) {
-	w, top := newBench(b)
-	fd := w.Inodes.NewFD(w.Inodes.Get(fileA, xlator.TypeRegular), unix.O_RDWR, 1)
-	lock := &xlator.LkReq{FD: fd, Cmd: xlator.LkSet, Lock: xlator.Lock{Type: unix.F_WRLCK, End: 9, Owner: 1}}
-	unlock := &xlator.LkReq{FD: fd, Cmd: xlator.LkSet, Lock: xlator.Lock{Type: unix.F_UNLCK, End: 9, Owner: 1}}
+	g := newGraph(b, nil)
+	lock := &xlator.LkReq{FD: g.fd, Cmd: xlator.LkSet, Lock: xlator.Lock{Type: unix.F_WRLCK, End: 9, Owner: 1}}
+	unlock := &xlator.LkReq{FD: g.fd, Cmd: xlator.LkSet, Lock: xlator.Lock{Type: unix.F_UNLCK, End: 9, Owner: 1}}
 	ctx := xlator.Internal()
 	b.ReportAllocs()
 	for b.Loop() {
 		for _, r := range []*xlator.LkReq{lock, unlock} {
-			if _, err := top.Lk(ctx, r); err != nil {
+			if _, err := g.top.Lk(ctx, r); err != nil {
 				b.Fatal(err)
 			}
 		}
