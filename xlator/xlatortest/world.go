@@ -1,6 +1,3 @@
-// Package xlatortest puts translators through their paces: a World builds a
-// small graph by hand, around the real leaf, and the conformance kit runs the
-// same operations with and without the translator under test.
 package xlatortest
 
 import (
@@ -90,6 +87,23 @@ func (w *World) Stop() {
 		}
 	}
 	w.started = nil
+}
+
+// Drain does what a switch does to its old graph: it says that the graph drains
+// and has every translator write out what it holds, from the top down.
+func (w *World) Drain() {
+	w.t.Helper()
+	w.Phase.Set(xlator.PhaseDraining)
+	for i := len(w.started) - 1; i >= 0; i-- {
+		if d, ok := w.started[i].(xlator.Drainer); ok {
+			if err := d.Drain(w.ctx); err != nil {
+				w.t.Errorf("drain: %v", err)
+			}
+			if dirty := d.Dirty(); len(dirty) > 0 {
+				w.t.Errorf("drained, and dirty: %v", dirty)
+			}
+		}
+	}
 }
 
 // Root looks the root up.
