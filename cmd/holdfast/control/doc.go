@@ -7,10 +7,12 @@
 //
 //	N.sock   the process listens here: one JSON request line, one JSON reply line
 //	N.json   who it is (State): process id, source, mount point, log
+//	ending-PID.json   the same, from the unmount to the end of the process
 //
 // # What it owns
 //
-// The two files: made by Listen, removed by Server.Close.
+// Its files: made by Listen, removed by Server.Close. The file `lock` in the directory orders this between
+// processes.
 //
 // # Lock order
 //
@@ -22,7 +24,7 @@
 //
 // # What a crash leaves behind
 //
-// The two files. Device numbers are used again, so State carries the process's
+// Its files. Device numbers are used again, so State carries the process's
 // start time, and clients believe no state whose process is gone. Listen
 // removes what is stale.
 package control

@@ -15,9 +15,8 @@ type Request struct {
 	Volfile string `json:"volfile,omitempty"`
 	// Pairs are key and value in turn, for OpSet.
 	Pairs [][2]string `json:"pairs,omitempty"`
-	// Reset is for OpSet: forget these keys, or all of them if ResetAll.
-	Reset    []string `json:"reset,omitempty"`
-	ResetAll bool     `json:"reset_all,omitempty"`
+	// Reset is for OpSet: forget these keys first; "all" is all of them.
+	Reset []string `json:"reset,omitempty"`
 }
 
 // What can be asked.

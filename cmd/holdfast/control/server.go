@@ -44,11 +44,18 @@ func Listen(s State, h Handler, log *slog.Logger) (*Server, error) {
 
 func listen(dir string, s State, h Handler, log *slog.Logger) (*Server, error) {
 	fail := func(err error) (*Server, error) { return nil, fmt.Errorf("control socket: %w", err) }
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fail(err)
+	}
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return fail(err)
+	}
+	defer unlock()
 	if err := prepare(dir); err != nil {
 		return fail(err)
 	}
 	s.PID = os.Getpid()
-	var err error
 	if s.Started, err = StartTime(s.PID); err != nil {
 		return fail(err)
 	}
@@ -63,6 +70,7 @@ func listen(dir string, s State, h Handler, log *slog.Logger) (*Server, error) {
 		lis.Close()
 		return fail(err)
 	}
+	lis.(*net.UnixListener).SetUnlinkOnClose(false)
 	v := &Server{dir: dir, state: s, handle: h, log: log, lis: lis, conns: map[net.Conn]struct{}{}}
 	v.ctx, v.cancel = context.WithCancel(context.Background())
 	v.wg.Go(v.accept)
@@ -150,13 +158,32 @@ func (v *Server) serve(c net.Conn) {
 	c.Write(append(b, '\n'))
 }
 
+// Ending tells that the mount is gone and only the process is left. Its number
+// may belong to another mount by now; the state goes on under the process id,
+// so that who mounts the same brick next can wait for us.
+func (v *Server) Ending() {
+	unlock, err := lockDir(v.dir)
+	if err != nil {
+		v.log.Warn("control socket", "err", err)
+		return
+	}
+	defer unlock()
+	path := statePath(v.dir, v.state.Minor)
+	if s, err := readState(path); err != nil || s.PID != v.state.PID {
+		return
+	}
+	os.Remove(socketPath(v.dir, v.state.Minor))
+	os.Rename(path, endingPath(v.dir, v.state.PID))
+}
+
 // Close removes the files, cancels what is being answered and waits for it.
 func (v *Server) Close() {
-	os.Remove(statePath(v.dir, v.state.Minor))
-	v.lis.Close() // removes the socket
+	v.Ending()
+	v.lis.Close()
 	v.cancel()
 	v.mu.Lock()
 	v.conns = nil // those that answer close theirs
 	v.mu.Unlock()
 	v.wg.Wait()
+	os.Remove(endingPath(v.dir, v.state.PID))
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Dir is where mounts leave their sockets.
@@ -22,11 +25,28 @@ func statePath(dir string, minor int) string {
 	return filepath.Join(dir, strconv.Itoa(minor)+".json")
 }
 
-// States lists the mounts whose process lives, mounted or just ending.
-func States() []State { return states(Dir) }
+func endingPath(dir string, pid int) string {
+	return filepath.Join(dir, "ending-"+strconv.Itoa(pid)+".json")
+}
 
-func states(dir string) []State {
-	files, _ := filepath.Glob(filepath.Join(dir, "*.json"))
+// lockDir keeps others from making and removing files in dir meanwhile.
+func lockDir(dir string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// Ending lists the processes whose mount is gone, and that live still.
+func Ending() []State { return ending(Dir) }
+
+func ending(dir string) []State {
+	files, _ := filepath.Glob(filepath.Join(dir, "ending-*.json"))
 	var all []State
 	for _, f := range files {
 		if s, err := readState(f); err == nil && s.Alive() {
@@ -68,6 +88,30 @@ func (s State) Alive() bool {
 	return err == nil && t == s.Started
 }
 
+// WaitGone waits until the process has ended, or ctx.
+func WaitGone(ctx context.Context, s State) error {
+	fd, err := unix.PidfdOpen(s.PID, 0)
+	if err != nil || !s.Alive() {
+		if err == nil {
+			unix.Close(fd)
+		}
+		return nil
+	}
+	defer unix.Close(fd)
+	for {
+		// In short steps: poll(2) knows nothing of ctx.
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100)
+		switch {
+		case n > 0:
+			return nil
+		case err != nil && err != unix.EINTR:
+			return fmt.Errorf("wait for process %d: %w", s.PID, err)
+		case ctx.Err() != nil:
+			return fmt.Errorf("process %d has not ended in time", s.PID)
+		}
+	}
+}
+
 // StartTime is when a process began, in clock ticks since boot (proc(5)).
 func StartTime(pid int) (uint64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -85,11 +129,8 @@ func StartTime(pid int) (uint64, error) {
 	return strconv.ParseUint(fields[19], 10, 64)
 }
 
-// prepare makes the directory and removes what dead processes left in it.
+// prepare removes what dead processes left. Called with the directory locked.
 func prepare(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return err
 	}

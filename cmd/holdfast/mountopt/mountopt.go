@@ -22,7 +22,10 @@ type Options struct {
 	// LogFile is empty for the default place.
 	LogFile  string
 	LogLevel slog.Level
-	Metrics  string
+	// LogLevelGiven says that the level was asked for, so that the volfile's
+	// does not matter.
+	LogLevelGiven bool
+	Metrics       string
 
 	// How long the kernel may keep what it was told.
 	AttrTimeout, EntryTimeout, NegativeTimeout time.Duration
@@ -52,6 +55,7 @@ func Default() Options {
 			panic("mountopt: default of " + d.Name + ": " + err.Error())
 		}
 	}
+	o.LogLevelGiven = false
 	return o
 }
 

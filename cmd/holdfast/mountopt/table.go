@@ -85,7 +85,11 @@ func glusterOptions() []Option {
 			Arg: NeedsArg, apply: func(o *Options, v xlator.Value) error { o.LogFile = v.Text; return nil }},
 		{Option: xlator.Option{Name: "log-level", Kind: xlator.KindString, Default: "INFO",
 			Help: "TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or NONE"},
-			Arg: NeedsArg, apply: func(o *Options, v xlator.Value) (err error) { o.LogLevel, err = ParseLevel(v.Text); return err }},
+			Arg: NeedsArg, apply: func(o *Options, v xlator.Value) (err error) {
+				o.LogLevel, err = ParseLevel(v.Text)
+				o.LogLevelGiven = true
+				return err
+			}},
 		timeout("attribute-timeout", "1", "how long the kernel may keep attributes", func(o *Options, v xlator.Value) error { o.AttrTimeout = seconds(v); return nil }),
 		timeout("entry-timeout", "1", "how long the kernel may keep a name", func(o *Options, v xlator.Value) error { o.EntryTimeout = seconds(v); return nil }),
 		timeout("negative-timeout", "0", "how long the kernel may keep that a name does not exist", func(o *Options, v xlator.Value) error { o.NegativeTimeout = seconds(v); return nil }),

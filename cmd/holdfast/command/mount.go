@@ -1,0 +1,158 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
+	"github.com/holdfast/holdfast/cmd/holdfast/mountopt"
+	"github.com/holdfast/holdfast/cmd/holdfast/source"
+	"github.com/holdfast/holdfast/xlator/all"
+)
+
+// helperName is what mount(8) calls for -t holdfast.
+const helperName = "mount.holdfast"
+
+// mounting is one request to mount.
+type mounting struct {
+	source, mountpoint string
+	options            []string // lists as after -o
+	foreground         bool
+	sloppy             bool
+	fake               bool // check only
+	quiet              bool
+}
+
+func newMount() *cobra.Command {
+	m := &mounting{}
+	var logFile, logLevel, metrics string
+	c := &cobra.Command{
+		Use:   "mount SOURCE MOUNTPOINT",
+		Short: "Mount a directory or the graph of a .vol file",
+		Long: `Mount SOURCE on MOUNTPOINT. SOURCE is a directory, which is served through the
+default graph, or a .vol file with a graph, which is watched for changes.
+
+It returns when the mount answers, and leaves a process in the background that
+ends with the mount.
+
+` + mountopt.Help(),
+		Example: "  holdfast mount /data /mnt/data\n  holdfast mount -o ro,acl /etc/holdfast/home.vol /home",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			m.source, m.mountpoint = args[0], args[1]
+			for _, f := range []struct{ flag, value string }{{"log-file", logFile}, {"log-level", logLevel}, {"metrics", metrics}} {
+				if !c.Flags().Changed(f.flag) {
+					continue
+				}
+				word, err := asOption(f.flag, f.value)
+				if err != nil {
+					return err
+				}
+				m.options = append(m.options, word)
+			}
+			return m.run(c.Context())
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVarP(&m.options, "options", "o", nil, "mount options, comma-separated; see below")
+	f.BoolVar(&m.foreground, "foreground", false, "stay in the foreground")
+	f.StringVar(&logFile, "log-file", "", "where to log (default "+daemon.LogDir+"/<mount point with dashes>.log; standard error in the foreground)")
+	f.StringVar(&logLevel, "log-level", "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or NONE")
+	f.StringVar(&metrics, "metrics", "", "serve Prometheus metrics at HOST:PORT or unix:/PATH")
+	f.BoolVar(&m.sloppy, "sloppy", false, "ignore unknown mount options")
+	return c
+}
+
+// asOption writes a flag as a mount option.
+func asOption(name, value string) (string, error) {
+	if name == "log-file" {
+		abs, err := filepath.Abs(value)
+		if err != nil {
+			return "", err
+		}
+		value = abs
+	}
+	if strings.Contains(value, `"`) {
+		return "", fmt.Errorf("--%s: no double quotes, please", name)
+	}
+	return fmt.Sprintf(`%s="%s"`, name, value), nil
+}
+
+func newMountHelper() *cobra.Command {
+	m := &mounting{}
+	var noMtab, verbose bool
+	var namespace, fstype string
+	c := &cobra.Command{
+		Use:           helperName + " SOURCE MOUNTPOINT [-sfnv] [-o options] [-t type]",
+		Short:         "Helper of mount(8) for -t holdfast",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			m.source, m.mountpoint = args[0], args[1]
+			m.quiet = !verbose
+			if fstype != "" && fstype != "holdfast" && fstype != "fuse.holdfast" {
+				return fmt.Errorf("type %s is not holdfast", fstype)
+			}
+			if namespace != "" {
+				return errors.New("-N: a mount namespace of another process is not supported; use nsenter(1)")
+			}
+			return m.run(c.Context())
+		},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	f := c.Flags()
+	f.StringArrayVarP(&m.options, "options", "o", nil, "mount options, comma-separated")
+	f.BoolVarP(&m.sloppy, "sloppy", "s", false, "ignore unknown mount options")
+	f.BoolVarP(&m.fake, "fake", "f", false, "check, and do not mount")
+	f.BoolVarP(&noMtab, "no-mtab", "n", false, "changes nothing: there is no mtab to write")
+	f.BoolVarP(&verbose, "verbose", "v", false, "say what was done")
+	f.StringVarP(&namespace, "namespace", "N", "", "not supported")
+	f.StringVarP(&fstype, "types", "t", "", "holdfast")
+	return c
+}
+
+// run mounts, in the background unless told otherwise.
+func (m *mounting) run(ctx context.Context) error {
+	opts, err := mountopt.Parse(m.options, m.sloppy)
+	if err != nil {
+		return err
+	}
+	src, err := source.Open(m.source)
+	if err != nil {
+		return mountFailed(err)
+	}
+	mountpoint, err := filepath.Abs(m.mountpoint)
+	if err != nil {
+		return mountFailed(err)
+	}
+	if os.Geteuid() != 0 {
+		return mountFailed(errors.New("mounting needs root"))
+	}
+	if m.fake {
+		return nil
+	}
+	m.source, m.mountpoint = src.String(), mountpoint
+	cfg := daemon.Config{
+		Source: m.source, Mountpoint: m.mountpoint, Options: opts, LogFile: opts.LogFile,
+		Version: version().Version, Types: all.Find, Refused: all.Refused,
+	}
+	if cfg.LogFile == "" && !m.foreground {
+		cfg.LogFile = daemon.LogPath(m.mountpoint)
+	}
+	switch {
+	case isChild():
+		return runChild(cfg)
+	case m.foreground:
+		return mountFailed(daemon.Run(cfg, func(r daemon.Ready) {
+			fmt.Printf("mounted %s on %s\n", m.source, r.Mountpoint)
+		}))
+	}
+	return mountFailed(m.background(ctx, cfg))
+}

@@ -1,0 +1,71 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
+	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
+)
+
+func newStatus() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status MOUNTPOINT",
+		Short: "Show what a mount does; answers also while it hangs",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var s daemon.Status
+			if err := ask(c.Context(), args[0], askTimeout, control.Request{Op: control.OpStatus}, &s); err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), s)
+			}
+			return printStatus(c.OutOrStdout(), &s)
+		},
+	}
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+func printStatus(out io.Writer, s *daemon.Status) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(name, format string, a ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, a...)) }
+	mode := "read and write"
+	if s.Mount.ReadOnly {
+		mode = "read-only"
+	}
+	line("mount", "%s on %s, %s, connection %d, since %s", s.Mount.Source, s.Mount.Mountpoint, mode, s.Mount.Connection, s.Mount.Since.Format(time.DateTime))
+	if s.Mount.Volfile != "" {
+		line("volfile", "%s", s.Mount.Volfile)
+	}
+	line("graph", "generation %d, %s, top %s, %d requests in it; %d live", s.Graph.Generation, s.Graph.State, s.Graph.Top, s.Graph.Requests, s.Graphs.Live)
+	line("volume", "%s", s.Graph.VolumeID)
+	line("switches", "%d done, %d failed, the last took %.1f ms", s.Switch.Count, s.Switch.Failed, s.Switch.LastMS)
+	if s.Reload.Error != "" {
+		line("last error", "%s (%s, %s)", s.Reload.Error, s.Reload.By, s.Reload.At.Format(time.DateTime))
+	}
+	line("files", "%d open, %d pending, %d held, %d pinned, %d moves; %d nodes", s.Files.Open, s.Files.Pending, s.Files.Held, s.Files.Pinned, s.Files.Moved, s.Files.Nodes)
+	line("locks", "%d held, %d waiting, %d lost", s.Locks.Held, s.Locks.Waiting, s.Locks.Lost)
+	line("process", "%d, %.1f MB, %d goroutines, up %s, version %s", s.Process.PID, float64(s.Process.RSSBytes)/(1<<20), s.Process.Goroutines,
+		time.Duration(s.Process.UptimeS*float64(time.Second)).Round(time.Second), s.Process.Version)
+	line("log", "%s", s.Mount.LogFile)
+	if err := w.Flush(); err != nil || len(s.Fops) == 0 {
+		return err
+	}
+	fmt.Fprintln(out)
+	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "FOP\tCOUNT\tERRORS\tP50 us\tP90 us\tP99 us\tMAX us\t")
+	for _, name := range slices.Sorted(maps.Keys(s.Fops)) {
+		f := s.Fops[name]
+		fmt.Fprintf(w, "%s\t%d\t%d\t%.0f\t%.0f\t%.0f\t%.0f\t\n", name, f.Count, f.Errors, f.P50US, f.P90US, f.P99US, f.MaxUS)
+	}
+	return w.Flush()
+}

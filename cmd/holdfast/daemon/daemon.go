@@ -1,0 +1,300 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
+	"github.com/holdfast/holdfast/cmd/holdfast/mountopt"
+	"github.com/holdfast/holdfast/cmd/holdfast/source"
+	"github.com/holdfast/holdfast/fdtable"
+	"github.com/holdfast/holdfast/fuse"
+	"github.com/holdfast/holdfast/graph"
+	"github.com/holdfast/holdfast/xlator"
+)
+
+// Config is one mount.
+type Config struct {
+	// Source is as given; it is the mount's device name.
+	Source     string
+	Mountpoint string
+	Options    mountopt.Options
+	// LogFile is where the log goes; "" is standard error.
+	LogFile string
+	// Detached says that standard output and error belong to the log.
+	Detached bool
+	Version  string
+	// Types and Refused are the table of translators.
+	Types   func(name string) *xlator.Type
+	Refused func(name string) (why string, known bool)
+}
+
+// Daemon is the process behind one mount.
+type Daemon struct {
+	// Constant after construction.
+	cfg        Config
+	mountpoint string
+	began      time.Time
+	log        *slog.Logger
+	level      *slog.LevelVar
+	out        *logOutput
+	pool       *xlator.Pool
+	table      *fdtable.Table
+	mgr        *graph.Manager
+
+	// Constant once mounted.
+	session     *fuse.Session
+	since       time.Time
+	metricsAddr string
+
+	wg      sync.WaitGroup
+	rewatch chan struct{}
+	setTurn chan struct{} // holds one token per change of settings in progress: one
+
+	loadMu sync.Mutex
+
+	mu     sync.Mutex
+	src    source.Source   // guarded by mu; of the graph in service
+	set    source.Settings // guarded by mu; never changed in place
+	wishes uint64          // guarded by mu
+	latest *wish           // guarded by mu
+	last   lastReload      // guarded by mu
+}
+
+// Ready is what there is to tell once the mount stands.
+type Ready struct {
+	Mountpoint string `json:"mountpoint"`
+	Minor      int    `json:"minor"`
+	PID        int    `json:"pid"`
+}
+
+// Run mounts and serves until the mount is gone. ready is called once when it
+// stands. An error before that leaves nothing behind.
+func Run(cfg Config, ready func(Ready)) error {
+	d, err := open(cfg)
+	if err != nil {
+		return err
+	}
+	defer d.out.Close()
+	if err := d.mount(); err != nil {
+		d.closeGraphs()
+		d.log.Error("mount failed", "err", err)
+		return err
+	}
+	return d.serve(ready)
+}
+
+// open checks the mount point and brings the first graph up.
+func open(cfg Config) (d *Daemon, err error) {
+	d = &Daemon{cfg: cfg, began: time.Now(), level: &slog.LevelVar{}, rewatch: make(chan struct{}, 1), setTurn: make(chan struct{}, 1)}
+	d.level.Set(cfg.Options.LogLevel)
+	if d.mountpoint, err = checkMountpoint(cfg.Mountpoint); err != nil {
+		return nil, err
+	}
+	if d.src, err = source.Open(cfg.Source); err != nil {
+		return nil, err
+	}
+	if d.src.Dir != "" {
+		if d.set, err = source.LoadSettings(d.src.Dir); err != nil {
+			return nil, err
+		}
+	}
+	if d.cfg.LogFile != "" {
+		if d.cfg.LogFile, err = filepath.Abs(cfg.LogFile); err != nil {
+			return nil, err
+		}
+	}
+	if d.out, err = newLogOutput(d.cfg.LogFile); err != nil {
+		return nil, err
+	}
+	d.log = newLogger(d.out, d.level)
+	if cfg.Detached {
+		err = d.out.TakeStderr()
+	}
+	if err == nil {
+		err = d.firstGraph()
+	}
+	if err != nil {
+		d.log.Error("mount failed", "source", cfg.Source, "mountpoint", d.mountpoint, "err", err)
+		d.out.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Daemon) firstGraph() error {
+	o := &d.cfg.Options
+	d.log.Info("holdfast begins", "version", d.cfg.Version, "pid", os.Getpid(), "source", d.cfg.Source, "mountpoint", d.mountpoint)
+	if len(o.Ignored) > 0 {
+		d.log.Info("mount options without effect", "options", o.Ignored)
+	}
+	if err := raiseFileLimit(); err != nil {
+		d.log.Warn("limit of open files", "err", err)
+	}
+	w, err := d.wishFor(nil)
+	if err != nil {
+		return err
+	}
+	d.pool = xlator.NewPool()
+	d.table = fdtable.New(d.log)
+	d.mgr = graph.NewManager(graph.Config{
+		Types: d.cfg.Types, Refused: d.cfg.Refused, Pool: d.pool, Errors: d.table, Log: d.log,
+		Mount:        xlator.MountOptions{AllowForeignBrick: o.AllowForeignBrick, ReadOnly: o.ReadOnly()},
+		DrainTimeout: o.DrainTimeout, Tenant: d.table,
+	})
+	d.table.Attach(d.mgr)
+	d.applyLogLevel(w.file)
+	if warnings, err := d.mgr.Config().Check(w.file); err == nil {
+		for _, w := range warnings {
+			d.log.Warn("volfile", "warning", w)
+		}
+	}
+	waitForEnding(d.cfg.Source, o.DrainTimeout)
+	if err := d.mgr.Start(context.Background(), w.file); err != nil {
+		d.closeGraphs()
+		return err
+	}
+	return nil
+}
+
+// waitForEnding lets the process of an earlier mount of the same source end: it
+// lives a moment longer than its mount.
+func waitForEnding(src string, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit+5*time.Second)
+	defer cancel()
+	for _, s := range control.Ending() {
+		if s.Source == src {
+			control.WaitGone(ctx, s)
+		}
+	}
+}
+
+func (d *Daemon) closeGraphs() {
+	if err := d.mgr.Close(); err != nil {
+		d.log.Error("acknowledged data may not have been written", "err", err)
+	}
+	d.table.Close()
+}
+
+// serve runs from the mount to its end.
+func (d *Daemon) serve(ready func(Ready)) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	fail := func(err error) error {
+		d.log.Error("mount failed", "err", err)
+		if uerr := d.session.Unmount(); uerr != nil {
+			d.log.Error("unmount", "err", uerr)
+		}
+		return err
+	}
+	served := make(chan error, 1)
+	d.wg.Go(func() { served <- d.session.Serve(d.table) })
+
+	ctl, err := control.Listen(control.State{
+		Mountpoint: d.mountpoint, Source: d.cfg.Source, LogFile: d.cfg.LogFile, Minor: d.session.Connection(),
+	}, d.answer, d.log)
+	if err != nil {
+		err = fail(err)
+	}
+	var metrics *metricsServer
+	if err == nil && d.cfg.Options.Metrics != "" {
+		if metrics, err = d.serveMetrics(d.cfg.Options.Metrics); err != nil {
+			err = fail(err)
+		}
+	}
+	if err == nil {
+		d.log.Info("mounted", "source", d.cfg.Source, "mountpoint", d.mountpoint, "connection", d.session.Connection(),
+			"volume_id", d.mgr.Status().VolumeID, "generation", d.mgr.Status().Generation)
+		d.wg.Go(func() { d.watch(ctx) })
+		d.wg.Go(func() { d.signals(ctx) })
+		ready(Ready{Mountpoint: d.mountpoint, Minor: d.session.Connection(), PID: os.Getpid()})
+	}
+	if serr := <-served; serr != nil {
+		d.log.Error("session ended", "err", serr)
+		err = errors.Join(err, fmt.Errorf("%s: %w", d.mountpoint, serr))
+	}
+	d.log.Info("unmounted", "mountpoint", d.mountpoint)
+	if ctl != nil {
+		ctl.Ending()
+	}
+	cancel()
+	if metrics != nil {
+		metrics.Close()
+	}
+	d.closeGraphs()
+	d.wg.Wait()
+	if ctl != nil {
+		ctl.Close()
+	}
+	d.log.Info("holdfast ends")
+	return err
+}
+
+// answer is the control socket's handler.
+func (d *Daemon) answer(ctx context.Context, r *control.Request) (any, error) {
+	switch r.Op {
+	case control.OpStatus:
+		return d.Status(), nil
+	case control.OpReload:
+		if r.Volfile == "" {
+			return d.reload(ctx, "command", reread)
+		}
+		return d.reload(ctx, "command", func(w *wish) error {
+			src, err := source.Open(r.Volfile)
+			if err == nil && src.Volfile == "" {
+				err = fmt.Errorf("%s is a directory, not a volfile", r.Volfile)
+			}
+			w.src, w.set = src, nil
+			return err
+		})
+	case control.OpSet:
+		return d.changeSettings(ctx, r.Pairs, r.Reset)
+	case control.OpSettings:
+		d.mu.Lock()
+		src, set := d.src, d.set
+		d.mu.Unlock()
+		if src.Volfile != "" {
+			return nil, fmt.Errorf("the graph comes from %s: it has no settings", src.Volfile)
+		}
+		return set.List(d.cfg.Types), nil
+	case control.OpGraph:
+		g := d.mgr.Current()
+		return GraphReply{Generation: g.Generation, Name: g.File().Name, Volfile: string(g.File().Format())}, nil
+	case control.OpDump:
+		return d.dump()
+	case control.OpVersion:
+		return d.cfg.Version, nil
+	}
+	return nil, fmt.Errorf("unknown request %q; is the process of another version (%s)?", r.Op, d.cfg.Version)
+}
+
+// GraphReply is the graph in service.
+type GraphReply struct {
+	Generation uint64 `json:"generation"`
+	Name       string `json:"name"`
+	Volfile    string `json:"volfile"`
+}
+
+// Dump is everything there is to see.
+type Dump struct {
+	Status  Status             `json:"status"`
+	Graphs  any                `json:"graphs"`
+	Nodes   []fdtable.NodeDump `json:"nodes"`
+	Pool    []string           `json:"pool"`
+	Session json.RawMessage    `json:"session,omitempty"`
+}
+
+func (d *Daemon) dump() (any, error) {
+	session, err := json.Marshal(d.session.Stats())
+	if err != nil {
+		return nil, err
+	}
+	return Dump{Status: d.Status(), Graphs: d.mgr.Dump(), Nodes: d.table.Dump(), Pool: d.pool.Keys(), Session: session}, nil
+}
