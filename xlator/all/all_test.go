@@ -56,9 +56,36 @@ func TestDeclarationsAreComplete(t *testing.T) {
 				}
 				seen[name] = true
 			}
-			if o.Help == "" || !strings.HasSuffix(o.Help, ".") {
-				t.Errorf("%s: help of option %s is no sentence", typ.Name, o.Name)
+			if o.Help == "" {
+				t.Errorf("%s: option %s has no help", typ.Name, o.Name)
 			}
+		}
+	}
+}
+
+// Each type has a page in docs/translators whose heading is its name; the page
+// of one that forwards says so.
+func TestTypeHasAPage(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/translators/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHeading := map[string]string{}
+	for _, path := range pages {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		heading, rest, _ := strings.Cut(string(text), "\n")
+		byHeading[strings.TrimPrefix(heading, "# ")] = rest
+	}
+	for _, typ := range all.Types() {
+		page, ok := byHeading[typ.Name]
+		switch {
+		case !ok:
+			t.Errorf("no page with the heading %q", "# "+typ.Name)
+		case typ.Forwards != strings.Contains(page, "Forwards for now"):
+			t.Errorf("the page of %s and its declaration disagree on whether it forwards", typ.Name)
 		}
 	}
 }

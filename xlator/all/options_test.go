@@ -51,7 +51,16 @@ func optionRow(o *xlator.Option) string {
 	if o.Default != "" {
 		def = "`" + o.Default + "`"
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s |\n", name, cell(o.Accepts()), def, change, cell(o.Help))
+	return fmt.Sprintf("| %s | %s | %s | %s | %s |\n", name, cell(o.Accepts()), def, change, cell(sentence(o.Help)))
+}
+
+// sentence begins with a capital and ends with a full stop.
+func sentence(s string) string {
+	s = strings.ToUpper(s[:1]) + s[1:]
+	if !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
 }
 
 // cell makes text fit for a table.
