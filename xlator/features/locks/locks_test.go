@@ -219,7 +219,9 @@ func TestInodelkDomainsAreApart(t *testing.T) {
 	want(inodelk("a", xlator.LkWait, lock(1, unix.F_WRLCK, 0, 9)), 0)
 	want(finodelk("a", xlator.LkSet, lock(2, unix.F_RDLCK, 5, 5)), syscall.EAGAIN)
 	want(finodelk("b", xlator.LkSet, lock(2, unix.F_WRLCK, 5, 5)), 0)
-	want(finodelk("a", xlator.LkSet, lock(1, unix.F_WRLCK, 5, 5)), 0) // an owner does not exclude itself
+	want(finodelk("a", xlator.LkSet, lock(1, unix.F_WRLCK, 5, 5)), 0)             // an owner does not exclude itself
+	want(inodelk("a", xlator.LkSet, lock(1, unix.F_UNLCK, 1, 9)), syscall.EINVAL) // unlocked as it was locked
+	want(inodelk("a", xlator.LkSet, lock(1, unix.F_UNLCK, 0, 8)), syscall.EINVAL)
 	want(inodelk("a", xlator.LkSet, lock(1, unix.F_UNLCK, 0, 9)), 0)
 	want(inodelk("a", xlator.LkSet, lock(1, unix.F_UNLCK, 0, 9)), syscall.EINVAL)
 	want(inodelk("a", xlator.LkSet, lock(2, unix.F_RDLCK, 5, 5)), syscall.EAGAIN)

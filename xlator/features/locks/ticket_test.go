@@ -99,6 +99,28 @@ func TestInterruptAfterDetachIsSeenWhenAskedAgain(t *testing.T) {
 	})
 }
 
+func TestDetachComesBeforeInterrupt(t *testing.T) {
+	u := user{t, NewTable()}
+	u.must(fileA, "1:w 0-9")
+	k, c := record(t, fileA, "2:w 0-9")
+	call, detach := &xlator.Call{}, make(chan struct{})
+	call.Interrupt()
+	close(detach)
+	p := patience{block: true, ticket: 1, detach: detach}
+	for range 50 {
+		if err := u.set(call, k, c, p); err != xlator.ErrDetached {
+			t.Fatal(err)
+		}
+		u.counts(1, 1)
+	}
+	c.pid = 5 // another thread may speak for the owner
+	p.detach = nil
+	if err := u.set(call, k, c, p); xlator.Errno(err) != syscall.EINTR {
+		t.Fatal(err)
+	}
+	u.counts(1, 0)
+}
+
 func TestUnlockCancelsDetachedWaitsWithinItsRange(t *testing.T) {
 	bubble(t, func(t *testing.T, u user) {
 		u.must(fileA, "1:w 0-99")
