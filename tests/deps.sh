@@ -1,0 +1,35 @@
+#!/bin/sh
+# Sees that the programs which the tests and benchmarks run are there: installs
+# Debian's packages when run as root, else names them.
+set -eu
+
+# program:package
+wanted="
+gcc:gcc
+fio:fio
+bindfs:bindfs
+git:git
+sqlite3:sqlite3
+tar:tar
+rsync:rsync
+setfattr:attr
+setfacl:acl
+mkfs.ext4:e2fsprogs
+mount:mount
+"
+
+missing=""
+for pair in $wanted; do
+	command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+	echo "please install these Debian packages (or what provides the same):$missing" >&2
+	exit 1
+fi
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q </dev/null
+# shellcheck disable=SC2086
+apt-get install -y -q --no-install-recommends $missing </dev/null
