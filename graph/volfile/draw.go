@@ -94,7 +94,7 @@ func (o *Option) shown() string {
 }
 
 // dotEscape makes text fit for a quoted label, where graphviz takes a backslash
-// as the beginning of an escape. Bytes that are no text are shown as \xNN.
+// as the beginning of an escape, and an ampersand as that of an entity. Bytes that are no text are shown as \xNN.
 func dotEscape(s string) string {
 	var b strings.Builder
 	for len(s) > 0 {
@@ -103,6 +103,8 @@ func dotEscape(s string) string {
 		case r == '"' || r == '\\':
 			b.WriteByte('\\')
 			b.WriteRune(r)
+		case r == '&':
+			b.WriteString("&amp;")
 		case r == utf8.RuneError && n == 1, r < ' ', r == 0x7f:
 			fmt.Fprintf(&b, `\\x%02x`, s[0])
 		default:

@@ -1,6 +1,8 @@
 package volfile
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 )
@@ -53,7 +55,7 @@ func TestDotQuotesWhatItMust(t *testing.T) {
 
 func TestDotEscape(t *testing.T) {
 	for in, want := range map[string]string{
-		`a`: `a`, `"`: `\"`, `\`: `\\`, `\"`: `\\\"`, "\t": `\\x09`, "\xff": `\\xff`, "é": "é",
+		`a`: `a`, `"`: `\"`, `\`: `\\`, `\"`: `\\\"`, "\t": `\\x09`, "\xff": `\\xff`, "é": "é", "a&lt;": "a&amp;lt;",
 	} {
 		if got := dotEscape(in); got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)
@@ -81,5 +83,37 @@ func TestDrawingIsNotExponential(t *testing.T) {
 	}
 	if n := strings.Count(b.String(), "\n"); n != 101 {
 		t.Errorf("%d lines", n)
+	}
+}
+
+// A hostile file of the largest size is read, compared and drawn in a moment.
+func TestLargestFilesTakeNoLongerThanTheirSize(t *testing.T) {
+	chain := func() string {
+		var b strings.Builder
+		b.WriteString("volume 0 type t end-volume ")
+		for i := 1; b.Len() < 4<<20; i++ {
+			fmt.Fprintf(&b, "volume %d type t subvolumes %d end-volume ", i, i-1)
+		}
+		return b.String()
+	}
+	options := func() string {
+		var b strings.Builder
+		b.WriteString("volume 0 type t ")
+		for i := 0; b.Len() < 4<<20; i++ {
+			fmt.Fprintf(&b, "option %d %d ", i, i)
+		}
+		return b.String() + "end-volume"
+	}
+	for name, src := range map[string]string{"chain": chain(), "options": options()} {
+		f := mustParse(t, src)
+		if d := Diff(f, mustParse(t, string(f.Format()))); d.Kind != Same {
+			t.Errorf("%s: %s", name, d.Reason)
+		}
+		if err := Tree(io.Discard, f); err != nil {
+			t.Error(err)
+		}
+		if err := Dot(io.Discard, f); err != nil {
+			t.Error(err)
+		}
 	}
 }
