@@ -82,7 +82,6 @@ func newRoot() *cobra.Command {
 		Short:         "Mount volumes whose graph can be changed while applications work",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
 	root.AddCommand(newMount(), newUmount(), newReload(), newSet(), newStatus(), newGraph(), newDump(), newVersion())
 	return root

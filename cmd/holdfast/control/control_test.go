@@ -22,8 +22,7 @@ const mountinfoText = `22 28 0:20 / /sys rw,nosuid - sysfs sysfs rw
 42 28 8:1 / /mnt/disk rw - ext4 /dev/sda1 rw
 43 28 0:47 / /mnt/a\040b rw,relatime master:3 propagate_from:1 - fuse.holdfast /data/three rw
 44 28 0:48 / /mnt/other rw - fuse.bindfs /data/one rw
-45 28 0:49 / /mnt/\303\251\377 rw - fuse.holdfast /data/four rw
-`
+` + "45 28 0:49 / /mnt/\xc3\xa9\xff rw - fuse.holdfast /data/four rw\n"
 
 func TestMountsAreReadWithTheirEscapes(t *testing.T) {
 	got, err := readMounts(strings.NewReader(mountinfoText))
