@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast/holdfast/xlator/performance/quickread"
 	"github.com/holdfast/holdfast/xlator/performance/readahead"
 	"github.com/holdfast/holdfast/xlator/performance/readdirahead"
+	"github.com/holdfast/holdfast/xlator/storage/posix"
 )
 
 // Types lists every translator type that a volfile may name.
@@ -32,6 +33,7 @@ func Types() []*xlator.Type {
 		quickread.Type(),
 		readahead.Type(),
 		readdirahead.Type(),
+		posix.Type(),
 	}
 }
 

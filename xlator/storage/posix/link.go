@@ -1,0 +1,77 @@
+package posix
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/xlator"
+)
+
+// Link implements xlator.Fops. A file without a name gets its handle back with
+// its name.
+func (b *Brick) Link(_ context.Context, r *xlator.LinkReq) (*xlator.EntryRep, error) {
+	rep, err := b.link(r)
+	return rep, fail("link", r.Parent.GFID(), r.Name, err)
+}
+
+func (b *Brick) link(r *xlator.LinkReq) (*xlator.EntryRep, error) {
+	if err := b.checkName(r.Parent, r.Name); err != nil {
+		if r.Name == "." || r.Name == ".." {
+			err = unix.EEXIST
+		}
+		return nil, err
+	}
+	if r.Inode.Type() == xlator.TypeDirectory {
+		return nil, unix.EPERM
+	}
+	p := b.rt.enter()
+	defer p.out()
+	dir, dfd, err := b.parent(r.Parent)
+	if err != nil {
+		return nil, err
+	}
+	defer dfd.put()
+	o, k, err := b.acquire(r.Inode)
+	if err == unix.ESTALE && o != nil {
+		err = unix.ENOENT
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer k.put()
+	if err := b.rt.addName(&p, o, k, dfd, r.Name); err != nil {
+		return nil, err
+	}
+	b.rt.touch(o, k, stampCtime)
+	b.rt.touch(dir, dfd, stampCtime|stampMtime)
+	return &xlator.EntryRep{Inode: b.inode(o), Attr: b.rt.after(o, k), PostParent: b.rt.after(dir, dfd)}, nil
+}
+
+// addName links an object to a name. As in makeFile the name comes before the
+// handle.
+func (rt *Runtime) addName(p *pass, o *object, k *kfd, dfd *kfd, name string) error {
+	rt.lockNames(p, o)
+	defer unlockNames(o)
+	o.mu.Lock()
+	never := o.noLink
+	o.mu.Unlock()
+	if o.state() == gone || never {
+		return unix.ENOENT
+	}
+	if err := linkFD(k.n, dfd.n, name); err != nil {
+		return err
+	}
+	if o.state() != unlinked {
+		return nil
+	}
+	orphan := o.gfid.String()
+	if err := rt.inFolder(o.gfid, func(path string) error {
+		return unix.Renameat(rt.orphans, orphan, rt.meta, path)
+	}); err != nil {
+		unix.Unlinkat(dfd.n, name, 0)
+		return err
+	}
+	o.fate.Store(named)
+	return nil
+}
