@@ -31,6 +31,9 @@ func conceive(ctx context.Context, r *xlator.MakeReq, typ xlator.FileType, dfd *
 	if err := statFD(dfd.n, &st); err != nil {
 		return b, err
 	}
+	if st.Nlink == 0 {
+		return b, unix.ENOENT // removed; ext4 would say EPERM
+	}
 	if st.Mode&unix.S_ISGID != 0 {
 		b.gid = st.Gid
 		if typ == xlator.TypeDirectory {
