@@ -39,7 +39,7 @@ type report struct {
 func isChild() bool { return os.Getenv(readyEnv) != "" }
 
 // runChild is the process in the background.
-func runChild(cfg daemon.Config) error {
+func runChild(ctx context.Context, cfg daemon.Config) error {
 	fd, err := strconv.Atoi(os.Getenv(readyEnv))
 	if err != nil {
 		return fmt.Errorf("%s: %w", readyEnv, err)
@@ -61,7 +61,7 @@ func runChild(cfg daemon.Config) error {
 		pipe.Close()
 	}
 	cfg.Detached = true
-	err = daemon.Run(cfg, func(r daemon.Ready) { tell(report{Ready: r}) })
+	err = daemon.Run(ctx, cfg, func(r daemon.Ready) { tell(report{Ready: r}) })
 	if err != nil {
 		tell(report{Error: err.Error()})
 	}

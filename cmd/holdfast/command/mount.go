@@ -148,9 +148,9 @@ func (m *mounting) run(ctx context.Context) error {
 	}
 	switch {
 	case isChild():
-		return runChild(cfg)
+		return runChild(ctx, cfg)
 	case m.foreground:
-		return mountFailed(daemon.Run(cfg, func(r daemon.Ready) {
+		return mountFailed(daemon.Run(ctx, cfg, func(r daemon.Ready) {
 			fmt.Printf("mounted %s on %s\n", m.source, r.Mountpoint)
 		}))
 	}

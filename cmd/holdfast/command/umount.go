@@ -44,14 +44,14 @@ func umount(ctx context.Context, path string, lazy, force bool, timeout time.Dur
 	state, stateErr := control.FindState(m)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	flags := unix.UMOUNT_NOFOLLOW
+	flags := 0
 	if lazy || stateErr != nil { // with the process gone, nothing is left to wait for
 		flags |= unix.MNT_DETACH
 	}
 	if force {
 		flags |= unix.MNT_FORCE
 	}
-	if err := unmount(ctx, m.Mountpoint, flags); err != nil {
+	if err := unmount(ctx, m, flags); err != nil {
 		return err
 	}
 	if stateErr != nil || lazy && !force {
@@ -64,22 +64,22 @@ func umount(ctx context.Context, path string, lazy, force bool, timeout time.Dur
 }
 
 // unmount calls umount2(2), which may wait for a brick that hangs.
-func unmount(ctx context.Context, mountpoint string, flags int) error {
+func unmount(ctx context.Context, m control.Mount, flags int) error {
 	done := make(chan error, 1)
-	go func() { done <- unix.Unmount(mountpoint, flags) }() // ends with this process, at the latest
+	go func() { done <- m.Unmount(flags) }() // ends with this process, at the latest
 	select {
 	case err := <-done:
 		switch {
 		case errors.Is(err, unix.EBUSY):
-			return fmt.Errorf("%s is busy%s", mountpoint, users(mountpoint))
+			return fmt.Errorf("%s is busy%s", m.Mountpoint, users(m.Mountpoint))
 		case errors.Is(err, unix.EPERM):
 			return errors.New("unmounting needs root")
 		case err != nil:
-			return fmt.Errorf("unmount %s: %w", mountpoint, err)
+			return fmt.Errorf("unmount %s: %w", m.Mountpoint, err)
 		}
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("unmount %s: written data do not reach the brick; -f gives them up", mountpoint)
+		return fmt.Errorf("unmount %s: written data do not reach the brick; -f gives them up", m.Mountpoint)
 	}
 }
 

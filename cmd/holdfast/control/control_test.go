@@ -22,7 +22,8 @@ const mountinfoText = `22 28 0:20 / /sys rw,nosuid - sysfs sysfs rw
 42 28 8:1 / /mnt/disk rw - ext4 /dev/sda1 rw
 43 28 0:47 / /mnt/a\040b rw,relatime master:3 propagate_from:1 - fuse.holdfast /data/three rw
 44 28 0:48 / /mnt/other rw - fuse.bindfs /data/one rw
-` + "45 28 0:49 / /mnt/\xc3\xa9\xff rw - fuse.holdfast /data/four rw\n"
+` + "45 28 0:49 / /mnt/\xc3\xa9\xff rw - fuse.holdfast /data/four rw\n" +
+	"46 45 0:50 / /mnt/\xc3\xa9\xff rw - tmpfs tmpfs rw\n"
 
 func TestMountsAreReadWithTheirEscapes(t *testing.T) {
 	got, err := readMounts(strings.NewReader(mountinfoText))
@@ -30,10 +31,10 @@ func TestMountsAreReadWithTheirEscapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Mount{
-		{"/mnt/a b", `/data/one\x`, 45},
-		{"/mnt/tab\tnew\nline", "/data/two", 46},
-		{"/mnt/a b", "/data/three", 47},
-		{"/mnt/\303\251\377", "/data/four", 49},
+		{"/mnt/a b", `/data/one\x`, 45, true},
+		{"/mnt/tab\tnew\nline", "/data/two", 46, false},
+		{"/mnt/a b", "/data/three", 47, false},
+		{"/mnt/\303\251\377", "/data/four", 49, true},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 // FSType is what the kernel calls the type of our mounts.
@@ -18,6 +19,8 @@ type Mount struct {
 	Mountpoint string
 	Source     string
 	Minor      int
+	// Covered says that something else is mounted over it.
+	Covered bool
 }
 
 // ErrNotMounted is wrapped when there is no holdfast mount at a path.
@@ -34,17 +37,43 @@ func Mounts() ([]Mount, error) {
 }
 
 func readMounts(r io.Reader) ([]Mount, error) {
-	infos, err := mountinfo.GetMountsFromReader(r, func(i *mountinfo.Info) (skip, stop bool) {
-		return i.FSType != FSType, false
-	})
+	infos, err := mountinfo.GetMountsFromReader(r, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read mountinfo: %w", err)
 	}
-	ms := make([]Mount, len(infos))
-	for i, in := range infos {
-		ms[i] = Mount{Mountpoint: in.Mountpoint, Source: in.Source, Minor: in.Minor}
+	top := map[string]*mountinfo.Info{}
+	for _, in := range infos {
+		top[in.Mountpoint] = in
+	}
+	var ms []Mount
+	for _, in := range infos {
+		if in.FSType == FSType {
+			ms = append(ms, Mount{Mountpoint: in.Mountpoint, Source: in.Source, Minor: in.Minor, Covered: top[in.Mountpoint] != in})
+		}
 	}
 	return ms, nil
+}
+
+// Unmount calls umount2(2) for the mount, unless that would unmount another.
+func (m Mount) Unmount(flags int) error {
+	if m.Covered {
+		return fmt.Errorf("%s: something else is mounted over it", m.Mountpoint)
+	}
+	return unix.Unmount(m.Mountpoint, flags|unix.UMOUNT_NOFOLLOW)
+}
+
+// MountOf finds the mount with that connection, wherever it has been moved.
+func MountOf(minor int) (Mount, error) {
+	ms, err := Mounts()
+	if err != nil {
+		return Mount{}, err
+	}
+	for i := len(ms) - 1; i >= 0; i-- {
+		if ms[i].Minor == minor {
+			return ms[i], nil
+		}
+	}
+	return Mount{}, fmt.Errorf("connection %d: %w", minor, ErrNotMounted)
 }
 
 // FindMount finds the mount whose root path names, the topmost if there are

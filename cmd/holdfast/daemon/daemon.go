@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
 	"time"
@@ -76,23 +77,29 @@ type Ready struct {
 }
 
 // Run mounts and serves until the mount is gone. ready is called once when it
-// stands. An error before that leaves nothing behind.
-func Run(cfg Config, ready func(Ready)) error {
-	d, err := open(cfg)
+// stands. An error before that leaves nothing behind. ctx ends the attempt to
+// mount; what is mounted is ended by an unmount or a signal.
+func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
+	sig := catchSignals()
+	defer signal.Stop(sig)
+	d, err := open(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer d.out.Close()
-	if err := d.mount(); err != nil {
+	if err = ctx.Err(); err == nil {
+		err = d.mount()
+	}
+	if err != nil {
 		d.closeGraphs()
 		d.log.Error("mount failed", "err", err)
 		return err
 	}
-	return d.serve(ready)
+	return d.serve(sig, ready)
 }
 
 // open checks the mount point and brings the first graph up.
-func open(cfg Config) (d *Daemon, err error) {
+func open(ctx context.Context, cfg Config) (d *Daemon, err error) {
 	d = &Daemon{cfg: cfg, began: time.Now(), level: &slog.LevelVar{}, rewatch: make(chan struct{}, 1), setTurn: make(chan struct{}, 1)}
 	d.level.Set(cfg.Options.LogLevel)
 	if d.mountpoint, err = checkMountpoint(cfg.Mountpoint); err != nil {
@@ -119,7 +126,7 @@ func open(cfg Config) (d *Daemon, err error) {
 		err = d.out.TakeStderr()
 	}
 	if err == nil {
-		err = d.firstGraph()
+		err = d.firstGraph(ctx)
 	}
 	if err != nil {
 		d.log.Error("mount failed", "source", cfg.Source, "mountpoint", d.mountpoint, "err", err)
@@ -129,7 +136,7 @@ func open(cfg Config) (d *Daemon, err error) {
 	return d, nil
 }
 
-func (d *Daemon) firstGraph() error {
+func (d *Daemon) firstGraph(ctx context.Context) error {
 	o := &d.cfg.Options
 	d.log.Info("holdfast begins", "version", d.cfg.Version, "pid", os.Getpid(), "source", d.cfg.Source, "mountpoint", d.mountpoint)
 	if len(o.Ignored) > 0 {
@@ -156,8 +163,8 @@ func (d *Daemon) firstGraph() error {
 			d.log.Warn("volfile", "warning", w)
 		}
 	}
-	waitForEnding(d.cfg.Source, o.DrainTimeout)
-	if err := d.mgr.Start(context.Background(), w.file); err != nil {
+	waitForEnding(ctx, d.cfg.Source, o.DrainTimeout)
+	if err := d.mgr.Start(ctx, w.file); err != nil {
 		d.closeGraphs()
 		return err
 	}
@@ -166,8 +173,8 @@ func (d *Daemon) firstGraph() error {
 
 // waitForEnding lets the process of an earlier mount of the same source end: it
 // lives a moment longer than its mount.
-func waitForEnding(src string, limit time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit+5*time.Second)
+func waitForEnding(ctx context.Context, src string, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit+5*time.Second)
 	defer cancel()
 	for _, s := range control.Ending() {
 		if s.Source == src {
@@ -184,7 +191,7 @@ func (d *Daemon) closeGraphs() {
 }
 
 // serve runs from the mount to its end.
-func (d *Daemon) serve(ready func(Ready)) error {
+func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	fail := func(err error) error {
@@ -213,7 +220,7 @@ func (d *Daemon) serve(ready func(Ready)) error {
 		d.log.Info("mounted", "source", d.cfg.Source, "mountpoint", d.mountpoint, "connection", d.session.Connection(),
 			"volume_id", d.mgr.Status().VolumeID, "generation", d.mgr.Status().Generation)
 		d.wg.Go(func() { d.watch(ctx) })
-		d.wg.Go(func() { d.signals(ctx) })
+		d.wg.Go(func() { d.signals(ctx, sig) })
 		ready(Ready{Mountpoint: d.mountpoint, Minor: d.session.Connection(), PID: os.Getpid()})
 	}
 	if serr := <-served; serr != nil {

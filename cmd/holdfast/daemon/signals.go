@@ -11,16 +11,23 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
 )
 
 // grace is how long open files may go on after SIGTERM.
 const grace = 10 * time.Second
 
-// signals serves SIGHUP, SIGTERM and SIGINT until ctx ends.
-func (d *Daemon) signals(ctx context.Context) {
+// catchSignals is called before there is a mount that a signal could leave
+// behind.
+func catchSignals() chan os.Signal {
 	ch := make(chan os.Signal, 4)
 	signal.Notify(ch, unix.SIGHUP, unix.SIGTERM, unix.SIGINT)
-	defer signal.Stop(ch)
+	return ch
+}
+
+// signals serves SIGHUP, SIGTERM and SIGINT until ctx ends.
+func (d *Daemon) signals(ctx context.Context, ch chan os.Signal) {
 	var abort <-chan time.Time
 	for {
 		select {
@@ -57,10 +64,13 @@ func (d *Daemon) hangup(ctx context.Context) {
 // has files open has a moment to close them.
 func (d *Daemon) terminate(s os.Signal) <-chan time.Time {
 	d.log.Info("told to end", "signal", s.String())
-	err := unix.Unmount(d.mountpoint, unix.UMOUNT_NOFOLLOW)
+	m, err := control.MountOf(d.session.Connection())
+	if err == nil {
+		err = m.Unmount(0)
+	}
 	if errors.Is(err, unix.EBUSY) {
 		d.log.Warn("the mount is in use: detached, and ended by force later", "after", grace)
-		err = unix.Unmount(d.mountpoint, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
+		err = m.Unmount(unix.MNT_DETACH)
 	}
 	if err != nil {
 		d.log.Error("unmount", "err", err)
