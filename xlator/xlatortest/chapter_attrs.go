@@ -55,7 +55,6 @@ func xattrs(s *script) {
 	fd := s.create(s.root, "f", unix.O_RDWR)
 	for n, i := range []*xlator.Inode{fd.Inode(), s.mkdir(s.root, "d")} {
 		set := func(name, value string, flags uint32) {
-			s.t.Helper()
 			x := &xlator.Dict{}
 			x.SetBytes(name, []byte(value))
 			_, err := s.top.Setxattr(s.call(), &xlator.SetxattrReq{Inode: i, Xattrs: x, Flags: flags})
@@ -103,19 +102,16 @@ func xattrs(s *script) {
 }
 
 func (s *script) getxattr(i *xlator.Inode, name string) {
-	s.t.Helper()
 	rep, err := s.top.Getxattr(s.call(), &xlator.GetxattrReq{Inode: i, Name: name})
 	s.xattr("getxattr "+name, rep, err)
 }
 
 func (s *script) listxattr(i *xlator.Inode) {
-	s.t.Helper()
 	rep, err := s.top.Getxattr(s.call(), &xlator.GetxattrReq{Inode: i})
 	s.xattr("listxattr", rep, err)
 }
 
 func (s *script) xattr(what string, rep *xlator.XattrRep, err error) {
-	s.t.Helper()
 	if err != nil {
 		s.say(err, nil, what)
 		return

@@ -69,19 +69,16 @@ func data(s *script) {
 }
 
 func (s *script) fstat(fd *xlator.FD) {
-	s.t.Helper()
 	rep, err := s.top.Fstat(s.call(), &xlator.FstatReq{FD: fd})
 	s.attrs("fstat", fd.Inode(), rep, err)
 }
 
 func (s *script) fsync(fd *xlator.FD, datasync bool) {
-	s.t.Helper()
 	rep, err := s.top.Fsync(s.call(), &xlator.FsyncReq{FD: fd, Datasync: datasync})
 	s.attrs("fsync", fd.Inode(), rep, err)
 }
 
 func (s *script) copy(src *xlator.FD, from int64, dst *xlator.FD, to, n int64) {
-	s.t.Helper()
 	rep, err := s.top.CopyFileRange(s.call(), &xlator.CopyFileRangeReq{Src: src, SrcOff: from, Dst: dst, DstOff: to, Len: n})
 	if err != nil {
 		s.say(err, nil, "copy")
@@ -96,7 +93,6 @@ func sizes(s *script) {
 	fd := s.create(s.root, "f", unix.O_RDWR)
 	i := fd.Inode()
 	step := func(what string, rep *xlator.AttrRep, err error) {
-		s.t.Helper()
 		s.attrs(what, i, rep, err)
 		s.read(fd, 0, 1<<20)
 	}
@@ -136,7 +132,6 @@ func sizes(s *script) {
 }
 
 func (s *script) seek(fd *xlator.FD, off int64, whence uint32) {
-	s.t.Helper()
 	what := fmt.Sprint("seek ", whence, " from ", off)
 	rep, err := s.top.Seek(s.call(), &xlator.SeekReq{FD: fd, Offset: off, Whence: whence})
 	if err != nil {
@@ -203,22 +198,22 @@ func writers(s *script) {
 			for b := range blocks {
 				off, want := int64((b*parallel+w)*size), pattern(b*parallel+w, size)
 				if _, err := s.top.Writev(s.call(), &xlator.WritevReq{FD: fd, Payload: xlator.Payload{Bytes: want}, Offset: off, Flags: fd.Flags()}); err != nil {
-					s.t.Errorf("writer %d: %v", w, err)
+					s.faultf("writer %d: %v", w, err)
 				}
 				// Half the time through another descriptor.
 				from := fds[(w+b)%parallel]
 				rep, err := s.top.Readv(s.call(), &xlator.ReadvReq{FD: from, Size: size, Offset: off, Flags: from.Flags()})
 				if err != nil || string(rep.Data) != string(want) {
-					s.t.Errorf("writer %d reads something else in block %d: %v", w, b, err)
+					s.faultf("writer %d reads something else in block %d: %v", w, b, err)
 				}
 				if b%10 == 0 {
 					if _, err := s.top.Fsync(s.call(), &xlator.FsyncReq{FD: fd}); err != nil {
-						s.t.Errorf("writer %d: fsync: %v", w, err)
+						s.faultf("writer %d: fsync: %v", w, err)
 					}
 				}
 				st, err := s.top.Stat(s.call(), &xlator.StatReq{Inode: i})
 				if err != nil || st.Attr.Valid() && st.Attr.Size < uint64(off+size) {
-					s.t.Errorf("writer %d: size %d after writing up to %d: %v", w, st.Attr.Size, off+size, err)
+					s.faultf("writer %d: size %d after writing up to %d: %v", w, st.Attr.Size, off+size, err)
 				}
 			}
 		})

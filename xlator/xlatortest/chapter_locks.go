@@ -8,13 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// locks takes, meets and gives up locks. Without features/locks below, each
+// lockRequests takes, meets and gives up locks. Without features/locks below, each
 // request has to be answered as by the leaf.
-func locks(s *script) {
+func lockRequests(s *script) {
 	fd := s.create(s.root, "f", unix.O_RDWR)
 	other := s.openFile(fd.Inode(), unix.O_RDWR)
 	lk := func(fd *xlator.FD, cmd xlator.LkCmd, typ int16, owner uint64, start, end int64, flock bool) bool {
-		s.t.Helper()
 		what := fmt.Sprintf("lk %d type %d owner %d %d-%d flock %v", cmd, typ, owner, start, end, flock)
 		call := s.call()
 		call.LockOwner = owner

@@ -1,6 +1,7 @@
 package xlatortest
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/holdfast/holdfast/xlator"
@@ -24,8 +25,8 @@ func names(s *script) {
 		s.entry("mknod "+typ.String(), rep, err)
 		s.lookup(d, "node-"+typ.String())
 	}
-	for _, target := range []string{"a", "/some/where else", strings.Repeat("long/", 800)} {
-		name := "link to " + short(target)
+	for n, target := range []string{"a", "/some/where else", strings.Repeat("long/", 800)} {
+		name := fmt.Sprint("link ", n)
 		rep, err := s.top.Symlink(s.call(), &xlator.SymlinkReq{MakeReq: s.make(d, name, 0o777), Target: target})
 		if i := s.entry("symlink", rep, err); i != nil {
 			l, err := s.top.Readlink(s.call(), &xlator.ReadlinkReq{Inode: i})
@@ -74,30 +75,25 @@ func names(s *script) {
 }
 
 func (s *script) link(i, parent *xlator.Inode, name string) {
-	s.t.Helper()
 	rep, err := s.top.Link(s.call(), &xlator.LinkReq{Inode: i, Parent: parent, Name: name})
 	s.entry("link "+name, rep, err)
 }
 
 func (s *script) unlink(parent *xlator.Inode, name string) {
-	s.t.Helper()
 	s.unlinkVictim(parent, name, xlator.GFID{})
 }
 
 func (s *script) unlinkVictim(parent *xlator.Inode, name string, victim xlator.GFID) {
-	s.t.Helper()
 	rep, err := s.top.Unlink(s.call(), &xlator.UnlinkReq{Parent: parent, Name: name, Victim: victim})
 	s.removed("unlink "+name, parent, rep, err)
 }
 
 func (s *script) rmdir(parent *xlator.Inode, name string) {
-	s.t.Helper()
 	rep, err := s.top.Rmdir(s.call(), &xlator.RmdirReq{Parent: parent, Name: name})
 	s.removed("rmdir "+name, parent, rep, err)
 }
 
 func (s *script) removed(what string, parent *xlator.Inode, rep *xlator.UnlinkRep, err error) {
-	s.t.Helper()
 	if err != nil {
 		s.say(err, nil, what)
 		return
@@ -107,7 +103,6 @@ func (s *script) removed(what string, parent *xlator.Inode, rep *xlator.UnlinkRe
 }
 
 func (s *script) byGFID(g xlator.GFID) {
-	s.t.Helper()
 	rep, err := s.top.Lookup(s.call(), &xlator.LookupReq{GFID: g})
 	if err != nil {
 		s.say(err, nil, "lookup "+g.String())
@@ -163,7 +158,6 @@ func renames(s *script) {
 }
 
 func (s *script) rename(from *xlator.Inode, name string, to *xlator.Inode, newName string, flags uint32) {
-	s.t.Helper()
 	what := "rename " + name + " to " + newName
 	rep, err := s.top.Rename(s.call(), &xlator.RenameReq{OldParent: from, OldName: name, NewParent: to, NewName: newName, Flags: flags})
 	if err != nil {

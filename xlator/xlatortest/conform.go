@@ -48,22 +48,29 @@ func Above(typ *xlator.Type, opts map[string]string) Build {
 //   - no goroutine and no descriptor is left when the graph has stopped.
 func Conform(t *testing.T, leaf Leaf, build Build) {
 	t.Helper()
-	for _, phase := range []xlator.PhaseName{xlator.PhaseSettling, xlator.PhaseServing, xlator.PhaseDraining} {
+	for _, phase := range phases {
 		t.Run(phase.String(), func(t *testing.T) {
 			for _, c := range chapters {
-				t.Run(c.name, func(t *testing.T) {
-					NoLeaks(t, func() {
-						plain := play(t, phase, c, leaf, nil)
-						tested := play(t, phase, c, leaf, build)
-						compare(t, plain, tested)
-					})
-				})
+				t.Run(c.name, func(t *testing.T) { fail(t, c.faults(t, phase, leaf, build)) })
 			}
 		})
 	}
 	t.Run("what is learned while settling is not used while serving", func(t *testing.T) {
-		NoLeaks(t, func() { learnThenServe(t, leaf, build) })
+		fail(t, leaks(t, func() []string { return learnThenServe(t, leaf, build) }))
 	})
+}
+
+var phases = []xlator.PhaseName{xlator.PhaseSettling, xlator.PhaseServing, xlator.PhaseDraining}
+
+func fail(t testing.TB, faults []string) {
+	t.Helper()
+	for i, f := range faults {
+		if i == 10 {
+			t.Errorf("and %d more", len(faults)-i)
+			return
+		}
+		t.Error(f)
+	}
 }
 
 // chapter is a part of the script, played in a folder of its own.
@@ -81,18 +88,35 @@ var chapters = []chapter{
 	{"attributes", attributes},
 	{"extended attributes", xattrs},
 	{"directories", directories},
-	{"locks", locks},
+	{"locks", lockRequests},
 	{"writers at the same time", writers},
 	{"changes below", below},
+	{"at random 1", func(s *script) { atRandom(s, 1) }},
+	{"at random 2", func(s *script) { atRandom(s, 2) }},
+	{"at random 3", func(s *script) { atRandom(s, 3) }},
 }
 
-// play runs one chapter and returns what it recorded.
-func play(t *testing.T, phase xlator.PhaseName, c chapter, leaf Leaf, build Build) []line {
+// faults plays the chapter without and with the translator and says what is
+// wrong.
+func (c chapter) faults(t testing.TB, phase xlator.PhaseName, leaf Leaf, build Build) []string {
+	t.Helper()
+	return leaks(t, func() []string {
+		plain, tested := play(t, phase, c, leaf, nil), play(t, phase, c, leaf, build)
+		faults := append(compare(plain.lines, tested.lines), tested.faults...)
+		for _, f := range plain.faults {
+			faults = append(faults, "the leaf alone: "+f)
+		}
+		return faults
+	})
+}
+
+// play runs one chapter in a graph of its own.
+func play(t testing.TB, phase xlator.PhaseName, c chapter, leaf Leaf, build Build) *script {
 	t.Helper()
 	dir := t.TempDir()
 	w := NewWorld(t, nil)
 	w.Phase.Set(phase)
-	s := &script{t: t, phase: phase, w: w}
+	s := &script{phase: phase}
 	s.bottom = leaf(w, dir)
 	s.top = s.bottom
 	if build != nil {
@@ -105,7 +129,7 @@ func play(t *testing.T, phase xlator.PhaseName, c chapter, leaf Leaf, build Buil
 	w.Drain()
 	w.Stop()
 	s.lines = append(s.lines, onDisk(t, dir)...)
-	return s.lines
+	return s
 }
 
 // line is one operation and what became of it.
@@ -115,21 +139,22 @@ type line struct {
 	attr string // has to be equal where both have it
 }
 
-func compare(t *testing.T, plain, tested []line) {
-	t.Helper()
+func compare(plain, tested []line) []string {
+	var faults []string
 	for i := range min(len(plain), len(tested)) {
 		p, x := plain[i], tested[i]
 		if p.what != x.what || p.must != x.must || p.attr != "" && x.attr != "" && p.attr != x.attr {
-			t.Errorf("%s:\nthe leaf alone:    %s %s\nwith the translator: %s: %s %s", p.what, p.must, p.attr, x.what, x.must, x.attr)
+			faults = append(faults, fmt.Sprintf("%s:\nthe leaf alone:      %s %s\nwith the translator: %s: %s %s", p.what, p.must, p.attr, x.what, x.must, x.attr))
 		}
 	}
 	if len(plain) != len(tested) {
-		t.Errorf("%d operations with the translator, %d without", len(tested), len(plain))
+		faults = append(faults, fmt.Sprintf("%d operations with the translator, %d without", len(tested), len(plain)))
 	}
+	return faults
 }
 
 // onDisk describes the folder that the leaf keeps its files in.
-func onDisk(t *testing.T, dir string) []line {
+func onDisk(t testing.TB, dir string) []line {
 	t.Helper()
 	var out []line
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -162,25 +187,33 @@ func onDisk(t *testing.T, dir string) []line {
 
 // NoLeaks runs f and fails when goroutines or descriptors are left soon after.
 // Nothing else may run in the process meanwhile.
-func NoLeaks(t *testing.T, f func()) {
+func NoLeaks(t testing.TB, f func()) {
+	t.Helper()
+	fail(t, leaks(t, func() []string { f(); return nil }))
+}
+
+// patience is how long what has been told to stop may take.
+const patience = 5 * time.Second
+
+// leaks runs f and adds what it leaves behind to what it says.
+func leaks(t testing.TB, f func() []string) []string {
 	t.Helper()
 	before, open := goroutines(), descriptors(t)
-	f()
-	var left []string
-	for end := time.Now().Add(10 * time.Second); ; runtime.GC() {
-		left = append(more(goroutines(), before), more(descriptors(t), open)...)
+	faults := f()
+	for end := time.Now().Add(patience); ; runtime.GC() {
+		left := append(more(goroutines(), before), more(descriptors(t), open)...)
 		if len(left) == 0 {
-			return
+			return faults
 		}
 		if time.Now().After(end) {
-			t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
-			return
+			return append(faults, "left behind:\n"+strings.Join(left, "\n"))
 		}
 	}
 }
 
-// goroutines counts the goroutines by their stack, without arguments.
-func goroutines() map[string]int {
+// goroutines returns the stacks of the goroutines by number. Those of packages
+// runtime and testing come and go by themselves and are left out.
+func goroutines() map[string]string {
 	buf := make([]byte, 1<<20)
 	for {
 		n := runtime.Stack(buf, true)
@@ -190,50 +223,40 @@ func goroutines() map[string]int {
 		}
 		buf = make([]byte, 2*len(buf))
 	}
-	m := map[string]int{}
+	m := map[string]string{}
 	for i, g := range strings.Split(string(buf), "\n\n") {
-		if i == 0 {
-			continue // this one
+		number, stack, _ := strings.Cut(g, " [")
+		if i == 0 || strings.Contains(g, "created by testing.") || strings.Contains(g, "created by runtime.") ||
+			strings.Contains(g, "main.main()") || strings.Contains(g, "]:\nruntime.") {
+			continue
 		}
-		var b strings.Builder
-		for _, l := range strings.Split(g, "\n")[1:] {
-			if strings.HasPrefix(l, "\t") {
-				continue
-			}
-			if j := strings.LastIndex(l, "("); j > 0 && !strings.HasPrefix(l, "created by") {
-				l = l[:j]
-			}
-			l, _, _ = strings.Cut(l, " in goroutine ")
-			b.WriteString(l + "\n")
-		}
-		// The cleanups of package runtime come and go by themselves.
-		if s := b.String(); !strings.HasPrefix(s, "runtime.") {
-			m[s]++
-		}
+		m[number] = number + " [" + stack
 	}
 	return m
 }
 
-func descriptors(t *testing.T) map[string]int {
+// descriptors returns what the open descriptors are of, by number.
+func descriptors(t testing.TB) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := map[string]int{}
+	m := map[string]string{}
 	for _, e := range entries {
-		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && !strings.HasSuffix(to, "/fd") {
-			m["descriptor of "+to]++
+		to, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && !strings.HasSuffix(to, "/fd") && !strings.Contains(to, "eventpoll") && !strings.Contains(to, "[eventfd]") {
+			m[e.Name()+to] = "descriptor " + e.Name() + " of " + to
 		}
 	}
 	return m
 }
 
-func more(after, before map[string]int) []string {
+func more(after, before map[string]string) []string {
 	var left []string
-	for k, n := range after {
-		if n > before[k] {
-			left = append(left, fmt.Sprintf("%d more: %s", n-before[k], k))
+	for k, what := range after {
+		if _, ok := before[k]; !ok {
+			left = append(left, what)
 		}
 	}
 	sort.Strings(left)
