@@ -1,6 +1,9 @@
 package daemon
 
 import (
+	"fmt"
+	"os"
+	"strconv"
 	"time"
 
 	"github.com/holdfast/holdfast/fuse"
@@ -12,8 +15,8 @@ func (d *Daemon) mount() error {
 	opts := fuse.Options{
 		Source: d.cfg.Source, Mountpoint: d.mountpoint, Subtype: "holdfast", Flags: o.Flags,
 		AttrTimeout: o.AttrTimeout, EntryTimeout: o.EntryTimeout, NegativeTimeout: o.NegativeTimeout,
-		MaxWrite: o.MaxWrite, MaxBackground: o.MaxBackground,
-		ReadOnly: o.ReadOnly(), ACL: o.ACL, DirectIO: o.DirectIO, KeepCache: o.KeepCache,
+		MaxWrite: o.MaxWrite, MaxBackground: o.MaxBackground, ReadAhead: o.ReadAhead,
+		ReadOnly: o.ReadOnly(), ACL: o.ACL, DirectIO: o.DirectIO, KeepCache: o.KeepCache, Log: d.log,
 	}
 	if o.AllowOther {
 		opts.Data = append(opts.Data, "allow_other")
@@ -22,9 +25,17 @@ func (d *Daemon) mount() error {
 		opts.Data = append(opts.Data, "default_permissions")
 	}
 	var err error
-	d.session, err = fuse.Mount(opts)
+	if d.session, err = fuse.Mount(opts); err != nil {
+		return err
+	}
 	d.since = time.Now()
-	return err
+	if o.Congestion > 0 {
+		path := fmt.Sprintf("/sys/fs/fuse/connections/%d/congestion_threshold", d.session.Connection())
+		if err := os.WriteFile(path, []byte(strconv.Itoa(o.Congestion)), 0); err != nil {
+			d.log.Warn("congestion-threshold", "err", err)
+		}
+	}
+	return nil
 }
 
 func (d *Daemon) kernelStatus() KernelStatus {

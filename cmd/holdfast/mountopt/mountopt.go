@@ -30,10 +30,12 @@ type Options struct {
 	// How long the kernel may keep what it was told.
 	AttrTimeout, EntryTimeout, NegativeTimeout time.Duration
 
-	DirectIO, KeepCache, ACL, Readdirp  bool
-	MaxWrite, MaxBackground, Congestion int // 0: the default
-	AllowForeignBrick                   bool
-	DrainTimeout                        time.Duration
+	DirectIO, KeepCache, ACL bool
+	MaxWrite, ReadAhead      int // bytes
+	MaxBackground            int
+	Congestion               int // 0: the kernel's choice
+	AllowForeignBrick        bool
+	DrainTimeout             time.Duration
 
 	// Ignored lists the options that were accepted and change nothing.
 	Ignored []string

@@ -20,8 +20,8 @@ func TestDefaultsAreThoseOfMountGlusterfs(t *testing.T) {
 	o := Default()
 	want := Options{
 		AllowOther: true, DefaultPermissions: true, LogLevel: slog.LevelInfo,
-		AttrTimeout: time.Second, EntryTimeout: time.Second, Readdirp: true,
-		MaxWrite: 1 << 20, MaxBackground: 64, Congestion: 48, DrainTimeout: 5 * time.Second,
+		AttrTimeout: time.Second, EntryTimeout: time.Second,
+		MaxWrite: 1 << 20, ReadAhead: 1 << 20, MaxBackground: 64, DrainTimeout: 5 * time.Second,
 	}
 	if !reflect.DeepEqual(o, want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
@@ -53,7 +53,7 @@ func TestOptionsAreParsed(t *testing.T) {
 		{"direct-io-mode=enable,direct-io-mode=auto", func(*Options) {}},
 		{"fopen-keep-cache", func(o *Options) { o.KeepCache = true }},
 		{"fopen-keep-cache=off", func(*Options) {}},
-		{"use-readdirp=no", func(o *Options) { o.Readdirp = false }},
+		{"use-readdirp=no", func(o *Options) { o.Ignored = []string{"use-readdirp"} }},
 		{"background-qlen=8,congestion-threshold=6", func(o *Options) { o.MaxBackground, o.Congestion = 8, 6 }},
 		{"max-write=128KB", func(o *Options) { o.MaxWrite = 128 << 10 }},
 		{"drain-timeout=0.25", func(o *Options) { o.DrainTimeout = time.Second / 4 }},
