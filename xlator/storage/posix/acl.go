@@ -112,7 +112,9 @@ func permitted(c *xlator.Call, a *xlator.Iatt, list acl, want uint32) bool {
 	if c.UID == a.UID {
 		return may(a.Mode >> 6 & 7)
 	}
-	if len(list) == 0 {
+	// With a mask that lets nothing through, Linux does not look at the list
+	// (fs/namei.c, acl_permission_check): who is named there counts as other.
+	if len(list) == 0 || a.Mode&0o070 == 0 {
 		if in(a.GID) {
 			return may(a.Mode >> 3 & 7)
 		}

@@ -2,6 +2,7 @@ package posix
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -284,3 +285,5 @@ func parallel[T any](n int, f func(k int) T) []T {
 	wg.Wait()
 	return out
 }
+
+var discard = slog.New(slog.DiscardHandler)
