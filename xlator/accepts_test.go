@@ -25,3 +25,21 @@ func TestOptionSaysWhatItAccepts(t *testing.T) {
 		}
 	}
 }
+
+func TestIsDefaultGoesByMeaning(t *testing.T) {
+	typ := &Type{Options: []Option{
+		{Name: "b", Alias: []string{"bool"}, Kind: KindBool, Default: "on"}, {Name: "s", Kind: KindSize, Default: "1MB"},
+		{Name: "t", Default: "x"}, {Name: "n", Kind: KindInt},
+	}}
+	for _, c := range []struct {
+		name, text string
+		want       bool
+	}{
+		{"b", "yes", true}, {"bool", "1", true}, {"b", "off", false}, {"s", "1024KB", true}, {"s", "2MB", false},
+		{"t", "x", true}, {"t", "y", false}, {"n", "0", false}, {"n", "", true}, {"unknown", "", false}, {"s", "nonsense", false},
+	} {
+		if got := typ.IsDefault(c.name, c.text); got != c.want {
+			t.Errorf("%s %q: %v", c.name, c.text, got)
+		}
+	}
+}

@@ -264,3 +264,24 @@ func FormatSize(n int64) string {
 	}
 	return strconv.FormatInt(n, 10) + units[i]
 }
+
+// IsDefault reports whether the option of that name has its default value with
+// this text; an option that is not declared has not.
+func (t *Type) IsDefault(name, text string) bool {
+	o, ok := t.FindOption(name)
+	if !ok {
+		return false
+	}
+	if text == o.Default {
+		return true
+	}
+	v, err := o.Parse(text)
+	if err != nil || o.Default == "" {
+		return false
+	}
+	def, err := o.Parse(o.Default)
+	if err != nil || v.Num != def.Num {
+		return false
+	}
+	return o.Kind != KindString && o.Kind != KindPath
+}

@@ -53,6 +53,12 @@ func TestGeneratedVolfilesPrintBackByteForByte(t *testing.T) {
 		if len(f.Warnings) > 0 {
 			t.Errorf("%s: %v", name, f.Warnings[0])
 		}
+		dos, err := Parse(name, bytes.ReplaceAll(src, []byte("\n"), []byte("\r\n")))
+		if err != nil {
+			t.Error(err)
+		} else if !bytes.Equal(dos.Format(), src) {
+			t.Errorf("%s: with CRLF it is another file", name)
+		}
 		if d := Diff(f, f); d.Kind != Same || d.Reason != "" {
 			t.Errorf("%s differs from itself: %+v", name, d)
 		}
