@@ -65,9 +65,20 @@ func newArena(t *testing.T, files, owners int) *arena {
 	return a
 }
 
-// run never unlocks its thread: thread and descriptors end with it.
+// run never unlocks its thread: thread and descriptors end with it. The main
+// thread stays as it is, for /proc/self/fd is what that one has open.
 func (p *process) run(paths []string, ready chan<- error, gone chan<- struct{}) {
 	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		defer runtime.UnlockOSThread()
+		other := make(chan struct{})
+		go func() {
+			defer close(other)
+			p.run(paths, ready, gone)
+		}()
+		<-other
+		return
+	}
 	defer close(gone)
 	err := unix.Unshare(unix.CLONE_FILES)
 	for _, path := range paths {
