@@ -51,6 +51,12 @@ func data(s *script) {
 	s.check("file after fsync", i)
 	s.copy(rw, 0, sync, 6<<20, 10000)
 	s.read(ro, 6<<20, 20000)
+	sum, err := s.top.Rchecksum(s.call(), &xlator.RchecksumReq{FD: ro, Offset: 100, Len: 5000})
+	if err == nil {
+		s.say(nil, nil, "rchecksum", sum.Weak, fmt.Sprintf(" %x", sum.Strong))
+	} else {
+		s.say(err, nil, "rchecksum")
+	}
 	for _, fd := range []*xlator.FD{ro, wo, ap, sync, rw} {
 		s.release(fd)
 	}
@@ -64,6 +70,8 @@ func data(s *script) {
 	} else {
 		s.say(err, nil, "statfs")
 	}
+	_, err = s.top.Ipc(s.call(), &xlator.IpcReq{Op: 1})
+	s.say(err, nil, "ipc")
 	_, err = s.top.Access(s.call(), &xlator.AccessReq{Inode: i, Mask: unix.R_OK | unix.W_OK})
 	s.say(err, nil, "access")
 }

@@ -54,6 +54,7 @@ func lockRequests(s *script) {
 	s.say(<-got, nil, "wait for a lock", "granted")
 	lk(fd, xlator.LkSet, unix.F_WRLCK, 1, 5, 5, false)
 
+	dir := s.opendir(s.root)
 	for n, typ := range []int16{unix.F_WRLCK, unix.F_RDLCK, unix.F_UNLCK} {
 		for owner := range uint64(2) {
 			_, err := s.top.Inodelk(s.call(), &xlator.InodelkReq{Inode: fd.Inode(), Domain: "dom", Cmd: xlator.LkSet,
@@ -64,6 +65,8 @@ func lockRequests(s *script) {
 			s.say(err, nil, fmt.Sprint("finodelk ", n, owner))
 			_, err = s.top.Entrylk(s.call(), &xlator.EntrylkReq{Inode: s.root, Domain: "dom", Name: "x", Cmd: xlator.LkSet, Type: typ, Owner: owner + 1})
 			s.say(err, nil, fmt.Sprint("entrylk ", n, owner))
+			_, err = s.top.Fentrylk(s.call(), &xlator.FentrylkReq{FD: dir, Domain: "dom2", Cmd: xlator.LkSet, Type: typ, Owner: owner + 1})
+			s.say(err, nil, fmt.Sprint("fentrylk ", n, owner))
 		}
 	}
 	s.release(other)

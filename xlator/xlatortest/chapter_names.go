@@ -99,6 +99,7 @@ func (s *script) removed(what string, parent *xlator.Inode, rep *xlator.UnlinkRe
 		return
 	}
 	s.say(nil, &rep.Attr, what, rep.Removed)
+	s.say(nil, &rep.PostParent, what+": parent after it")
 	s.check(what+": parent", parent)
 }
 
@@ -165,6 +166,9 @@ func (s *script) rename(from *xlator.Inode, name string, to *xlator.Inode, newNa
 		return
 	}
 	s.say(nil, &rep.Attr, what, rep.Moved, rep.Replaced)
+	s.say(nil, &rep.ReplacedAttr, what+": what was replaced")
+	s.say(nil, &rep.PostOldParent, what+": old parent after it")
+	s.say(nil, &rep.PostNewParent, what+": new parent after it")
 	s.check(what+": old parent", from)
 	s.check(what+": new parent", to)
 }

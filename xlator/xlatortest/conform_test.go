@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -235,4 +236,22 @@ func TestConformFindsMistakes(t *testing.T) {
 // time it is played.
 func TestConformAcceptsTheLeaf(t *testing.T) {
 	Conform(t, leaf(), func(_ *World, leaf xlator.Fops) xlator.Fops { return leaf })
+}
+
+func TestScriptUsesEveryFop(t *testing.T) {
+	var used [xlator.FopCount]atomic.Bool
+	for _, c := range chapters {
+		play(t, xlator.PhaseServing, c, leaf(), func(_ *World, leaf xlator.Fops) xlator.Fops {
+			return &xlator.Observe{
+				Default: xlator.Default{Next: leaf},
+				Begin:   func(_ context.Context, f xlator.Fop, _ any) int64 { used[f].Store(true); return 0 },
+				End:     func(context.Context, xlator.Fop, any, any, int64, error) {},
+			}
+		})
+	}
+	for f := range xlator.FopCount {
+		if !used[f].Load() {
+			t.Errorf("%s is never asked", f)
+		}
+	}
 }

@@ -156,6 +156,7 @@ func (s *script) entry(what string, rep *xlator.EntryRep, err error) *xlator.Ino
 		return nil
 	}
 	s.say(nil, &rep.Attr, what, rep.Inode.GFID(), rep.Inode.Type())
+	s.say(nil, &rep.PostParent, what+": parent after it")
 	s.check(what, rep.Inode)
 	return rep.Inode
 }
@@ -175,6 +176,7 @@ func (s *script) create(parent *xlator.Inode, name string, flags uint32) *xlator
 	}
 	s.open = append(s.open, rep.FD)
 	s.say(nil, &rep.Attr, what, rep.FD.Inode().GFID(), rep.FD.Flags(), rep.FD.Base(), rep.Made)
+	s.say(nil, &rep.PostParent, what+": parent after it")
 	s.check(what, rep.FD.Inode())
 	return rep.FD
 }
@@ -231,6 +233,7 @@ func (s *script) write(fd *xlator.FD, off int64, data []byte) {
 	}
 	// The size in early answers is not known; the check below asks.
 	s.say(nil, &rep.Attr, what, rep.Size)
+	s.say(nil, &rep.Pre, what+": before it")
 	if fd.Flags()&unix.O_ACCMODE == unix.O_RDWR && (s.transparent() || fd.Flags()&unix.O_SYNC != 0) {
 		got, err := s.bottom.Readv(s.call(), &xlator.ReadvReq{FD: fd, Size: len(data), Offset: off, Flags: fd.Flags()})
 		if err != nil || string(got.Data) != string(data) {
@@ -256,5 +259,6 @@ func (s *script) attrs(what string, i *xlator.Inode, rep *xlator.AttrRep, err er
 		return
 	}
 	s.say(nil, &rep.Attr, what)
+	s.say(nil, &rep.Pre, what+": before it")
 	s.check(what, i)
 }
