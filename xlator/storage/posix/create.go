@@ -140,7 +140,7 @@ func (b *Brick) createExisting(r *xlator.CreateReq) (*xlator.CreateRep, error) {
 	p := b.rt.enter()
 	defer p.out()
 	if r.Flags&unix.O_TRUNC != 0 && r.Flags&unix.O_ACCMODE != unix.O_RDONLY {
-		if err := d.truncate(0); err != nil {
+		if err := d.ftruncate(0); err != nil {
 			p.out()
 			b.rt.letGo(d)
 			return nil, err

@@ -67,13 +67,9 @@ func (k *kfd) chmod(mode uint32) error {
 	return unix.Chmod(procPath(k.n), mode)
 }
 
+// truncate goes by path: a real descriptor may be open for reading only.
 func (k *kfd) truncate(size int64) error {
-	return again(func() error {
-		if k.real {
-			return unix.Ftruncate(k.n, size)
-		}
-		return unix.Truncate(procPath(k.n), size)
-	})
+	return again(func() error { return unix.Truncate(procPath(k.n), size) })
 }
 
 // sized calls f with a buffer until it is large enough.

@@ -36,6 +36,10 @@ func (o *object) descriptor() *kfd {
 	return o.descs[0].kfd.ref()
 }
 
+func (d *descriptor) ftruncate(size int64) error {
+	return again(func() error { return unix.Ftruncate(d.n, size) })
+}
+
 // adopt finds the kept descriptor of a base fd, for one more FD.
 func (rt *Runtime) adopt(key descKey) *descriptor {
 	if key.base == 0 {

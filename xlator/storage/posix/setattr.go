@@ -157,7 +157,7 @@ func (b *Brick) Truncate(_ context.Context, r *xlator.TruncateReq) (*xlator.Attr
 		return nil, fail("truncate", r.Inode.GFID(), "", err)
 	}
 	defer k.put()
-	return b.truncate("truncate", o, k, r.Size, r.KillPriv)
+	return b.truncate("truncate", o, k, r.Size, r.KillPriv, k.truncate)
 }
 
 // Ftruncate implements xlator.Fops.
@@ -168,14 +168,14 @@ func (b *Brick) Ftruncate(_ context.Context, r *xlator.FtruncateReq) (*xlator.At
 	}
 	p := b.rt.enter()
 	defer p.out()
-	return b.truncate("ftruncate", d.obj, d.kfd, r.Size, r.KillPriv)
+	return b.truncate("ftruncate", d.obj, d.kfd, r.Size, r.KillPriv, d.ftruncate)
 }
 
-func (b *Brick) truncate(op string, o *object, k *kfd, size uint64, kill bool) (*xlator.AttrRep, error) {
+func (b *Brick) truncate(op string, o *object, k *kfd, size uint64, kill bool, do func(int64) error) (*xlator.AttrRep, error) {
 	if int64(size) < 0 {
 		return nil, fail(op, o.gfid, "", unix.EINVAL)
 	}
-	if err := k.truncate(int64(size)); err != nil {
+	if err := do(int64(size)); err != nil {
 		return nil, fail(op, o.gfid, "", err)
 	}
 	a, err := b.changed(o, k, kill, stampCtime|stampMtime)
