@@ -81,11 +81,6 @@ func (t *translator) Stop() {
 // ProvidesLocks implements xlator.LockProvider.
 func (t *translator) ProvidesLocks() {}
 
-// AbandonTicket is [Table.Abandon] for those who have only the graph.
-func (t *translator) AbandonTicket(file xlator.GFID, want xlator.Lock, ticket uint64, held []xlator.Lock) error {
-	return t.table.Abandon(Ticket{File: file, Lock: want, Number: ticket}, held)
-}
-
 // LockCounts is [Table.Counts].
 func (t *translator) LockCounts() (held, waiting int) { return t.table.Counts() }
 
@@ -97,6 +92,8 @@ func (t *translator) Lk(ctx context.Context, r *xlator.LkReq) (*xlator.LkRep, er
 	}
 	rep := &xlator.LkRep{Lock: r.Lock}
 	switch {
+	case r.Cmd == xlator.LkCancel:
+		err = t.table.Abandon(Ticket{File: r.FD.Inode().GFID(), Lock: r.Lock, Number: r.Ticket}, r.Keep)
 	case r.Cmd > xlator.LkWait || r.Cmd == xlator.LkGet && c.mode == unlocked:
 		return nil, fmt.Errorf("%s: command %d of type %d: %w", k, r.Cmd, r.Lock.Type, syscall.EINVAL)
 	case r.Cmd == xlator.LkGet:
