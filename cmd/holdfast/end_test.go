@@ -136,6 +136,17 @@ func TestMountOfADeadProcessIsNamedAndCleanedUp(t *testing.T) {
 	w.umount()
 }
 
+func TestAbortedMountIsRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.mount()
+	s := w.status()
+	if err := os.WriteFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", s.Mount.Connection), []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	w.waitGone(s.Process.PID)
+	w.gone()
+}
+
 // untilUnmounted waits until the mount point is free.
 func (w *world) untilUnmounted() {
 	w.Helper()

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/cmd/holdfast/mountopt"
@@ -227,6 +228,7 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 		d.log.Error("session ended", "err", serr)
 		err = errors.Join(err, fmt.Errorf("%s: %w", d.mountpoint, serr))
 	}
+	d.removeDead()
 	d.log.Info("unmounted", "mountpoint", d.mountpoint)
 	if ctl != nil {
 		ctl.Ending()
@@ -242,6 +244,19 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 	}
 	d.log.Info("holdfast ends")
 	return err
+}
+
+// removeDead unmounts a mount whose connection was aborted: nothing answers
+// there any more. After an unmount the number may be another mount's already,
+// but not that of one with our source, which still has us in its way.
+func (d *Daemon) removeDead() {
+	m, err := control.MountOf(d.session.Connection())
+	if err != nil || m.Source != d.cfg.Source {
+		return
+	}
+	if err := m.Unmount(unix.MNT_DETACH); err != nil {
+		d.log.Error("unmount what was aborted", "err", err)
+	}
 }
 
 // answer is the control socket's handler.
@@ -295,13 +310,9 @@ type Dump struct {
 	Graphs  any                `json:"graphs"`
 	Nodes   []fdtable.NodeDump `json:"nodes"`
 	Pool    []string           `json:"pool"`
-	Session json.RawMessage    `json:"session,omitempty"`
+	Session fuse.Stats         `json:"session"`
 }
 
 func (d *Daemon) dump() (any, error) {
-	session, err := json.Marshal(d.session.Stats())
-	if err != nil {
-		return nil, err
-	}
-	return Dump{Status: d.Status(), Graphs: d.mgr.Dump(), Nodes: d.table.Dump(), Pool: d.pool.Keys(), Session: session}, nil
+	return Dump{Status: d.Status(), Graphs: d.mgr.Dump(), Nodes: d.table.Dump(), Pool: d.pool.Keys(), Session: d.session.Stats()}, nil
 }

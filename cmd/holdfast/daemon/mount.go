@@ -37,7 +37,3 @@ func (d *Daemon) mount() error {
 	}
 	return nil
 }
-
-func (d *Daemon) kernelStatus() KernelStatus {
-	return KernelStatus{}
-}

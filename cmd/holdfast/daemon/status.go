@@ -86,7 +86,9 @@ type ProcessStatus struct {
 
 // KernelStatus is about the kernel's requests.
 type KernelStatus struct {
-	InFlight int `json:"in_flight"`
+	InFlight   int   `json:"in_flight"`
+	Panics     int   `json:"panics"`      // requests answered EIO because of a mistake in the program
+	EarlyBytes int64 `json:"early_bytes"` // written data that was acknowledged and is on its way
 }
 
 // FopStatus is one kind of fop.
@@ -103,7 +105,7 @@ type FopStatus struct {
 // Status gathers it. It takes only short locks, and none that a request to a
 // brick may hold.
 func (d *Daemon) Status() Status {
-	gs, ts := d.mgr.Status(), d.table.Status()
+	gs, ts, ks := d.mgr.Status(), d.table.Status(), d.session.Stats()
 	s := Status{
 		Mount: MountStatus{
 			Source: d.cfg.Source, Mountpoint: d.mountpoint, ReadOnly: d.cfg.Options.ReadOnly(),
@@ -115,7 +117,7 @@ func (d *Daemon) Status() Status {
 		Files:   FilesStatus{Nodes: ts.Nodes, Open: ts.Open, Pending: ts.Pending, Held: ts.Held, Pinned: ts.Pinned, Moved: ts.Moved},
 		Locks:   LocksStatus{Held: ts.LocksHeld, Waiting: ts.LocksWaiting, Lost: ts.LocksLost},
 		Process: ProcessStatus{PID: os.Getpid(), RSSBytes: rss(), Goroutines: runtime.NumGoroutine(), UptimeS: time.Since(d.began).Seconds(), Version: d.cfg.Version},
-		Kernel:  d.kernelStatus(),
+		Kernel:  KernelStatus{InFlight: ks.InFlight, Panics: int(ks.Panics), EarlyBytes: ks.EarlyBytes},
 		Fops:    map[string]FopStatus{},
 	}
 	d.mu.Lock()
@@ -128,8 +130,14 @@ func (d *Daemon) Status() Status {
 			s.Graph.Top = f.Top().Name
 		}
 	}
-	for _, f := range d.fops() {
+	fops, counted := d.fops()
+	for _, f := range fops {
 		s.Fops[f.Fop] = FopStatus{Count: f.Count, Errors: f.Errors, Bytes: f.Bytes, P50US: us(f.P50), P90US: us(f.P90), P99US: us(f.P99), MaxUS: us(f.Max)}
+	}
+	if !counted { // then at least what the kernel asked for
+		for name, n := range ks.Requests {
+			s.Fops[name] = FopStatus{Count: n}
+		}
 	}
 	return s
 }
@@ -137,13 +145,13 @@ func (d *Daemon) Status() Status {
 func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
 // fops is what the top of the graph has counted, if it counts.
-func (d *Daemon) fops() []xlator.FopStats {
+func (d *Daemon) fops() (stats []xlator.FopStats, ok bool) {
 	if g := d.mgr.Current(); g != nil {
 		if p, ok := g.Top.(xlator.StatsProvider); ok {
-			return p.FopStats()
+			return p.FopStats(), true
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // rss is the resident memory of the process in bytes, 0 if it cannot be read.
