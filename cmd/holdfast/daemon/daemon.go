@@ -307,7 +307,7 @@ type GraphReply struct {
 // Dump is everything there is to see.
 type Dump struct {
 	Status  Status             `json:"status"`
-	Graphs  any                `json:"graphs"`
+	Graphs  []graph.Dump       `json:"graphs"`
 	Nodes   []fdtable.NodeDump `json:"nodes"`
 	Pool    []string           `json:"pool"`
 	Session fuse.Stats         `json:"session"`
