@@ -10,11 +10,13 @@ import (
 	"github.com/holdfast/holdfast/xlator/features/utime"
 	"github.com/holdfast/holdfast/xlator/performance/iocache"
 	"github.com/holdfast/holdfast/xlator/performance/iothreads"
+	"github.com/holdfast/holdfast/xlator/performance/mdcache"
 	"github.com/holdfast/holdfast/xlator/performance/nlcache"
 	"github.com/holdfast/holdfast/xlator/performance/openbehind"
 	"github.com/holdfast/holdfast/xlator/performance/quickread"
 	"github.com/holdfast/holdfast/xlator/performance/readahead"
 	"github.com/holdfast/holdfast/xlator/performance/readdirahead"
+	"github.com/holdfast/holdfast/xlator/performance/writebehind"
 	"github.com/holdfast/holdfast/xlator/storage/posix"
 )
 
@@ -28,11 +30,13 @@ func Types() []*xlator.Type {
 		utime.Type(),
 		iocache.Type(),
 		iothreads.Type(),
+		mdcache.Type(),
 		nlcache.Type(),
 		openbehind.Type(),
 		quickread.Type(),
 		readahead.Type(),
 		readdirahead.Type(),
+		writebehind.Type(),
 		posix.Type(),
 	}
 }

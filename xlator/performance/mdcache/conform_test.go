@@ -1,0 +1,25 @@
+package mdcache
+
+import (
+	"testing"
+
+	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/features/locks"
+	"github.com/holdfast/holdfast/xlator/performance/writebehind"
+	"github.com/holdfast/holdfast/xlator/storage/posix"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
+)
+
+// Whatever is asked through md-cache, in any phase of the graph, says the same as
+// without it. With the longest timeout, so that time does not put things right.
+func TestSaysTheSameAsItsChild(t *testing.T) {
+	leaf := xlatortest.LeafOf(posix.Type(), locks.Type())
+	opts := map[string]string{"md-cache-timeout": "600", "xattr-cache-list": "user.*,trusted.*",
+		"cache-posix-acl": "on", "cache-selinux": "on", "cache-samba-metadata": "on", "cache-swift-metadata": "on"}
+	t.Run("alone", func(t *testing.T) { xlatortest.Conform(t, leaf, xlatortest.Above(Type(), opts)) })
+	t.Run("above write-behind", func(t *testing.T) {
+		xlatortest.Conform(t, leaf, func(w *xlatortest.World, leaf xlator.Fops) xlator.Fops {
+			return w.Add(Type(), opts, w.Add(writebehind.Type(), nil, leaf))
+		})
+	})
+}
