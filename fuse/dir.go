@@ -1,0 +1,79 @@
+package fuse
+
+import (
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/holdfast/holdfast/fdtable"
+	"github.com/holdfast/holdfast/xlator"
+)
+
+// readdir lists names. Cookies are the leaf's own. What does not fit is left:
+// the kernel asks again from the last cookie that it got.
+func (b *bridge) readdir(r *request, in *gofuse.ReadIn, out *gofuse.DirEntryList) error {
+	u, err := b.useFD(r, in.Fh)
+	if err != nil {
+		return err
+	}
+	defer u.Done()
+	rep, err := u.G.Top.Readdir(&r.call, &xlator.ReaddirReq{FD: u.FD, Offset: int64(in.Offset), Size: int(in.Size)})
+	if err != nil {
+		return err
+	}
+	for i := range rep.Entries {
+		if !out.AddDirEntry(direntOf(&u, &rep.Entries[i])) {
+			break
+		}
+	}
+	return nil
+}
+
+// readdirplus lists names with their attributes. An entry counts as a lookup if
+// it has been delivered with a nodeid; without one the kernel looks it up when
+// somebody wants to know.
+func (b *bridge) readdirplus(r *request, in *gofuse.ReadIn, out *gofuse.DirEntryList) error {
+	u, err := b.useFD(r, in.Fh)
+	if err != nil {
+		return err
+	}
+	defer u.Done()
+	rep, err := u.G.Top.Readdirp(&r.call, &xlator.ReaddirReq{FD: u.FD, Offset: int64(in.Offset), Size: int(in.Size)})
+	if err != nil {
+		return err
+	}
+	for i := range rep.Entries {
+		e := &rep.Entries[i]
+		slot := out.AddDirLookupEntry(direntOf(&u, e))
+		if slot == nil {
+			break
+		}
+		if e.Name == "." || e.Name == ".." || e.Inode == nil || !e.Attr.Valid() || b.t.Held(e.Inode.GFID()) {
+			continue
+		}
+		b.fillEntry(slot, b.t.Found(e.Inode.GFID(), e.Inode.Type()), &e.Attr)
+	}
+	return nil
+}
+
+func direntOf(u *fdtable.Use, e *xlator.DirEntry) gofuse.DirEntry {
+	d := gofuse.DirEntry{Name: e.Name, Off: uint64(e.Offset), Mode: e.Type.Mode()}
+	switch {
+	case !e.GFID.IsZero():
+		d.Ino = e.GFID.Ino()
+	case e.Name == "." || u.Inode.GFID() == xlator.RootGFID:
+		d.Ino = u.Inode.GFID().Ino()
+	}
+	if e.Name == "." || e.Name == ".." {
+		d.Mode = xlator.TypeDirectory.Mode()
+	}
+	return d
+}
+
+func (b *bridge) fsyncdir(r *request, in *gofuse.FsyncIn) error {
+	u, err := b.useFD(r, in.Fh)
+	if err != nil {
+		return err
+	}
+	defer u.Done()
+	_, err = u.G.Top.Fsyncdir(&r.call, &xlator.FsyncReq{FD: u.FD, Datasync: in.FsyncFlags&fsyncDatasync != 0})
+	return err
+}

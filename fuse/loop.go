@@ -1,0 +1,207 @@
+package fuse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"unsafe"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// maxReadErrors is how many reads in a row may fail in a way that we do not
+// know before the session is given up.
+const maxReadErrors = 100
+
+// read is a reader: it waits for requests and carries them out, one after the
+// other. Before it carries one out it sees to it that another reader waits.
+func (s *Session) read() {
+	defer s.readers.Done()
+	limit := idleReaders()
+	errs := 0
+	for {
+		big := s.slots.big()
+		n, err := unix.Read(s.fd, big.mem[requestAt:])
+		if err != nil {
+			big.drop()
+			if errs++; s.mayReadOn(err, errs) {
+				continue
+			}
+			s.idle.Add(-1)
+			return
+		}
+		errs = 0
+		in := big.mem[requestAt:][:n]
+		if n < int(unsafe.Sizeof(gofuse.InHeader{})) || s.inline(in) {
+			big.drop()
+			continue
+		}
+		r := s.admit(big, in)
+		if s.idle.Add(-1) == 0 {
+			s.idle.Add(1)
+			s.readers.Add(1)
+			go s.read()
+		}
+		s.carryOut(r)
+		if s.idle.Add(1) > limit {
+			s.idle.Add(-1)
+			return
+		}
+	}
+}
+
+// mayReadOn decides after a failed read whether to read again.
+func (s *Session) mayReadOn(err error, errs int) bool {
+	switch err {
+	case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: the request went away while it was read
+		return true
+	case unix.ENODEV, unix.ECONNABORTED:
+		s.end(nil)
+		return false
+	}
+	s.log.Error("read a request", "err", err)
+	if errs < maxReadErrors {
+		return true
+	}
+	s.end(err)
+	return false
+}
+
+// admit makes a request of what was read. What fits into a smaller slot moves
+// there, and the big one is free again.
+func (s *Session) admit(big *slot, in []byte) *request {
+	r := s.take()
+	sl := big
+	switch n := len(in); {
+	case n <= tinySize:
+		sl = s.slots.get(tinySize)
+		in = sl.mem[:copy(sl.mem, in)]
+	case n <= smallSize-requestAt:
+		sl = s.slots.get(smallSize)
+		in = sl.mem[requestAt:][:copy(sl.mem[requestAt:], in)]
+	case n <= smallSize:
+		sl = s.slots.get(smallSize)
+		in = sl.mem[:copy(sl.mem, in)]
+	}
+	if sl != big {
+		big.drop()
+	}
+	r.begin(sl, in)
+	return r
+}
+
+// inline carries out, in the reader itself, what never blocks and is not
+// answered. It reports whether that was it.
+func (s *Session) inline(in []byte) bool {
+	h := (*gofuse.InHeader)(unsafe.Pointer(unsafe.SliceData(in)))
+	switch h.Opcode {
+	case opForget:
+		if len(in) >= int(unsafe.Sizeof(gofuse.ForgetIn{})) {
+			f := (*gofuse.ForgetIn)(unsafe.Pointer(h))
+			s.bridge.forget(f.NodeId, f.Nlookup)
+		}
+	case opBatchForget:
+		s.batchForget(in)
+	case opInterrupt:
+		if len(in) >= int(unsafe.Sizeof(gofuse.InterruptIn{})) {
+			s.running.interrupt((*gofuse.InterruptIn)(unsafe.Pointer(h)).Unique)
+		}
+	case opNotifyReply: // we retrieve nothing
+	default:
+		return false
+	}
+	s.stats.count(h.Opcode)
+	return true
+}
+
+// batchForgetIn and forgetOne are the kernel's fuse_batch_forget_in and
+// fuse_forget_one.
+type batchForgetIn struct {
+	gofuse.InHeader
+	Count, _ uint32
+}
+
+type forgetOne struct{ NodeID, Lookups uint64 }
+
+func (s *Session) batchForget(in []byte) {
+	head, one := int(unsafe.Sizeof(batchForgetIn{})), int(unsafe.Sizeof(forgetOne{}))
+	if len(in) < head {
+		return
+	}
+	count := min(int((*batchForgetIn)(unsafe.Pointer(unsafe.SliceData(in))).Count), (len(in)-head)/one)
+	if count == 0 {
+		return
+	}
+	for _, f := range unsafe.Slice((*forgetOne)(unsafe.Pointer(&in[head])), count) {
+		s.bridge.forget(f.NodeID, f.Lookups)
+	}
+}
+
+// carryOut carries a request out and answers it.
+func (s *Session) carryOut(r *request) {
+	s.stats.count(r.op)
+	s.running.enter(r)
+	if s.ended.Load() {
+		r.call.Interrupt()
+	}
+	ok := s.dispatch(r)
+	s.running.leave(r)
+	if ok {
+		r.end()
+		s.giveBack(r)
+	}
+}
+
+// dispatch reports whether the request object may be used again: after a panic
+// nobody knows who else holds it.
+func (s *Session) dispatch(r *request) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.replyStatus(s.panicked(p))
+			ok = false
+		}
+	}()
+	if len(r.in) > smallSize && r.op == opWrite {
+		n := int64(len(r.in))
+		if err := s.large.Acquire(context.Background(), n); err == nil {
+			defer s.large.Release(n)
+		}
+	}
+	r.decode()
+	return true
+}
+
+// panicked notes a panic in a handler; the application gets EIO.
+func (s *Session) panicked(p any) gofuse.Status {
+	if s.stats.panics.Add(1) == 1 {
+		s.log.Error("panic while carrying out a request (later ones are only counted)", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
+	return gofuse.EIO
+}
+
+// send writes a reply.
+func (s *Session) send(r *request, parts ...[]byte) {
+	var err error
+	if len(parts) == 1 {
+		_, err = unix.Write(s.fd, parts[0])
+	} else {
+		_, err = unix.Writev(s.fd, parts)
+	}
+	switch {
+	case err == nil, errors.Is(err, unix.ENODEV):
+		return
+	case errors.Is(err, unix.ENOENT): // nobody waits for it any more
+		s.stats.unwanted.Add(1)
+		return
+	}
+	// The kernel did not like the reply. Somebody waits for one.
+	s.stats.refused.Add(1)
+	s.log.Error("the kernel refused a reply", "op", opName(r.op), "err", err)
+	b := r.outBytes()[:outHeader]
+	r.header(b, gofuse.EIO, outHeader)
+	if _, err := unix.Write(s.fd, b); err != nil {
+		s.log.Error("answer EIO instead", "op", opName(r.op), "err", err)
+	}
+}

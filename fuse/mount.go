@@ -1,0 +1,143 @@
+package fuse
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const device = "/dev/fuse"
+
+// Mount opens /dev/fuse, mounts the file system and answers the kernel's INIT.
+// From then on the mount exists, and requests wait until Serve is called. After
+// an error nothing is left behind.
+func Mount(opts Options) (*Session, error) {
+	opts.setDefaults()
+	fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s (is the fuse module loaded?): %w", device, err)
+	}
+	data := append([]string{
+		"fd=" + strconv.Itoa(fd), "rootmode=40000", "user_id=0", "group_id=0",
+		"max_read=" + strconv.Itoa(opts.MaxWrite),
+	}, opts.Data...)
+	flags := opts.Flags
+	if opts.ReadOnly {
+		flags |= unix.MS_RDONLY
+	}
+	fstype := "fuse." + opts.Subtype
+	if err := unix.Mount(opts.Source, opts.Mountpoint, fstype, flags, strings.Join(data, ",")); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("mount %s on %s (type %s, options %s): %w", opts.Source, opts.Mountpoint, fstype, strings.Join(data, ","), err)
+	}
+	s := newSession(opts, fd)
+	if err = s.handshake(); err == nil {
+		s.minor, err = connection(fd, opts.Mountpoint)
+	}
+	if err != nil {
+		_ = unix.Unmount(opts.Mountpoint, unix.MNT_DETACH)
+		s.slots.close()
+		unix.Close(fd)
+		return nil, fmt.Errorf("mount %s on %s: %w", opts.Source, opts.Mountpoint, err)
+	}
+	s.raiseReadAhead()
+	return s, nil
+}
+
+// connection finds the number of the connection: the minor of the mount's
+// st_dev, by which the kernel names it in /sys/fs/fuse/connections.
+func connection(fd int, mountpoint string) (int, error) {
+	info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
+	if err == nil {
+		for line := range bytes.Lines(info) {
+			if v, ok := bytes.CutPrefix(line, []byte("fuse_connection:")); ok {
+				if n, err := strconv.Atoi(string(bytes.TrimSpace(v))); err == nil {
+					return n, nil
+				}
+			}
+		}
+	}
+	return connectionOfMount(mountpoint)
+}
+
+// connectionOfMount is for kernels whose fdinfo does not say: it asks
+// mountinfo, which does not touch the mount.
+func connectionOfMount(mountpoint string) (int, error) {
+	info, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return 0, fmt.Errorf("find the connection: %w", err)
+	}
+	found := -1
+	for line := range bytes.Lines(info) {
+		// 36 35 0:98 / /mnt ...
+		f := strings.Fields(string(line))
+		if len(f) < 5 || unescape(f[4]) != mountpoint {
+			continue
+		}
+		if n, err := strconv.Atoi(strings.TrimPrefix(f[2], "0:")); err == nil {
+			found = n // the last is on top
+		}
+	}
+	if found < 0 {
+		return 0, fmt.Errorf("find the connection: %s is not in mountinfo", mountpoint)
+	}
+	return found, nil
+}
+
+// unescape undoes mountinfo's octal escapes.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// raiseReadAhead widens the kernel's window for sequential buffered reads,
+// which INIT can only narrow. Best effort: without it such reads come in pieces
+// of 128 KiB.
+func (s *Session) raiseReadAhead() {
+	path := fmt.Sprintf("/sys/class/bdi/0:%d/read_ahead_kb", s.minor)
+	if err := os.WriteFile(path, []byte(strconv.Itoa(s.opts.ReadAhead>>10)), 0); err != nil {
+		s.log.Debug("readahead stays at the kernel's default", "err", err)
+	}
+}
+
+// Connection is the number of the mount's connection: the minor of its st_dev,
+// and its name in /sys/fs/fuse/connections.
+func (s *Session) Connection() int { return s.minor }
+
+// Unmount takes the mount away. If it is in use it is detached: nobody new gets
+// in, and Serve returns when the last user has gone.
+func (s *Session) Unmount() error {
+	err := unix.Unmount(s.opts.Mountpoint, unix.UMOUNT_NOFOLLOW)
+	if err == unix.EBUSY {
+		err = unix.Unmount(s.opts.Mountpoint, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
+	}
+	if err != nil {
+		return fmt.Errorf("unmount %s: %w", s.opts.Mountpoint, err)
+	}
+	return nil
+}
+
+// Abort ends the connection by force: every request in flight fails in the
+// application with ECONNABORTED, and Serve returns. The mount point stays until
+// it is unmounted.
+func (s *Session) Abort() error {
+	path := fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", s.minor)
+	if err := os.WriteFile(path, []byte("1"), 0); err != nil {
+		return fmt.Errorf("abort the connection: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package fuse
+
+import (
+	"log/slog"
+	"runtime"
+	"time"
+)
+
+// Options describe a mount.
+type Options struct {
+	// Source is shown as the mounted device.
+	Source     string
+	Mountpoint string
+	// Subtype makes the type of the file system "fuse.<Subtype>".
+	Subtype string
+	// Flags are mount(2)'s MS_ flags.
+	Flags uintptr
+	// Data are further options for the kernel, such as "allow_other".
+	Data []string
+
+	// How long the kernel may keep what it was told; zero: not at all.
+	// Negative entries are not kept unless NegativeTimeout is set.
+	AttrTimeout, EntryTimeout, NegativeTimeout time.Duration
+
+	// MaxWrite is the largest payload of a READ or WRITE in bytes; 0: 1 MiB.
+	MaxWrite int
+	// MaxBackground bounds the kernel's readahead, write-back and
+	// asynchronous direct requests in flight; 0: 64.
+	MaxBackground int
+	// ReadAhead is the kernel's readahead window in bytes; 0: 1 MiB.
+	ReadAhead int
+
+	ReadOnly bool
+	// ACL makes the kernel check POSIX ACLs. Without it they cannot be read
+	// or set.
+	ACL bool
+	// DirectIO bypasses the page cache for all files.
+	DirectIO bool
+	// KeepCache keeps a file's pages from one open to the next; changes made
+	// elsewhere are then seen by size or mtime only.
+	KeepCache bool
+
+	// LargeWrites bounds the bytes of large writes (over 8 KiB) in flight,
+	// and EarlyWrites the bytes of writes that were answered before their
+	// data had reached a brick; 0: 128 MiB and 64 MiB.
+	LargeWrites, EarlyWrites int64
+	// Linger is how long Serve waits, after the mount has ended, for requests
+	// that hang; 0: 5 s.
+	Linger time.Duration
+
+	Log *slog.Logger // nil: slog's default
+}
+
+const (
+	defaultMaxWrite      = 1 << 20
+	defaultMaxBackground = 64
+	defaultReadAhead     = 1 << 20
+	defaultLargeWrites   = 128 << 20
+	defaultEarlyWrites   = 64 << 20
+	defaultLinger        = 5 * time.Second
+)
+
+func (o *Options) setDefaults() {
+	setDefault(&o.MaxWrite, defaultMaxWrite)
+	setDefault(&o.MaxBackground, defaultMaxBackground)
+	setDefault(&o.ReadAhead, defaultReadAhead)
+	setDefault(&o.LargeWrites, defaultLargeWrites)
+	setDefault(&o.EarlyWrites, defaultEarlyWrites)
+	setDefault(&o.Linger, defaultLinger)
+	setDefault(&o.Subtype, "holdfast")
+	// The kernel's limits: at least a page, at most 256 of them.
+	o.MaxWrite = min(max(o.MaxWrite, pageSize), defaultMaxWrite)
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+}
+
+func setDefault[T comparable](v *T, to T) {
+	var zero T
+	if *v == zero {
+		*v = to
+	}
+}
+
+// idleReaders is how many goroutines may wait in read(2).
+func idleReaders() int32 { return int32(min(max(runtime.GOMAXPROCS(0), 2), 16)) }

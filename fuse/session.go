@@ -1,0 +1,147 @@
+package fuse
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/fdtable"
+)
+
+// Session is one mount, from Mount to its end.
+type Session struct {
+	// Constant after construction.
+	opts       Options
+	log        *slog.Logger
+	decoderLog *log.Logger // go-fuse's own remarks, at debug level
+	fd         int         // /dev/fuse
+	minor      int
+	initIn     []byte // INIT as the kernel sent it
+	initOut    []byte // and as it was answered
+	caps       uint64
+	slots      *slots
+	large      *semaphore.Weighted // bytes of large writes in flight
+	notifier   *notifier
+	complaints complaints
+
+	bridge *bridge // set by Serve before the first request
+
+	running inflight
+
+	readers sync.WaitGroup // readers and the requests they carry out
+	idle    atomic.Int32   // readers that wait for a request, or are about to
+	ended   atomic.Bool    // the connection is gone
+	gone    chan struct{}  // closed when ended is set
+	lastErr atomic.Pointer[error]
+
+	poolMu sync.Mutex
+	pool   []*request // guarded by poolMu; objects to be used again
+
+	stats stats
+}
+
+func newSession(opts Options, fd int) *Session {
+	s := &Session{opts: opts, log: opts.Log, fd: fd, gone: make(chan struct{})}
+	s.decoderLog = slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug)
+	s.slots = newSlots(newMemory(), opts.MaxWrite, opts.EarlyWrites)
+	s.large = semaphore.NewWeighted(max(opts.LargeWrites, int64(opts.MaxWrite)))
+	s.notifier = newNotifier(s)
+	return s
+}
+
+// Serve carries out the kernel's requests until the mount is gone, and then
+// returns nil. When it returns no request is running, or the hanging ones have
+// been waited for as long as Options.Linger says.
+func (s *Session) Serve(t *fdtable.Table) error {
+	s.bridge = newBridge(s, t)
+	s.notifier.start()
+	s.readers.Add(1)
+	s.idle.Add(1)
+	go s.read()
+
+	done := make(chan struct{})
+	go func() { s.readers.Wait(); close(done) }()
+	left := s.waitForEnd(done)
+	s.notifier.stop()
+	if left > 0 {
+		// They may still use the memory and the device.
+		s.log.Warn("the mount has ended, and requests hang", "requests", left)
+		return s.failure()
+	}
+	s.slots.close()
+	if err := unix.Close(s.fd); err != nil {
+		s.log.Debug("close "+device, "err", err)
+	}
+	return s.failure()
+}
+
+// waitForEnd waits for the end of the mount and then, for a while, for what is
+// still running. It returns how many requests hang.
+func (s *Session) waitForEnd(done <-chan struct{}) int {
+	select {
+	case <-done:
+		return 0
+	case <-s.gone:
+	}
+	select {
+	case <-done:
+		return 0
+	case <-time.After(s.opts.Linger):
+		return max(s.running.len(), 1)
+	}
+}
+
+// end notes that the connection is gone, and why if that was not an unmount.
+func (s *Session) end(err error) {
+	if err != nil {
+		s.lastErr.CompareAndSwap(nil, &err)
+	}
+	if !s.ended.Swap(true) {
+		close(s.gone)
+		s.running.interruptAll()
+	}
+}
+
+func (s *Session) failure() error {
+	if e := s.lastErr.Load(); e != nil {
+		return fmt.Errorf("read %s: %w", device, *e)
+	}
+	return nil
+}
+
+// take returns a request object.
+func (s *Session) take() *request {
+	s.poolMu.Lock()
+	defer s.poolMu.Unlock()
+	n := len(s.pool)
+	if n == 0 {
+		return &request{s: s}
+	}
+	r := s.pool[n-1]
+	s.pool[n-1] = nil
+	s.pool = s.pool[:n-1]
+	return r
+}
+
+// spareRequests bounds the request objects that are kept.
+const spareRequests = 256
+
+func (s *Session) giveBack(r *request) {
+	s.poolMu.Lock()
+	defer s.poolMu.Unlock()
+	if len(s.pool) < spareRequests {
+		s.pool = append(s.pool, r)
+	}
+}
+
+// debugging reports whether anybody reads the debug log.
+func (s *Session) debugging() bool {
+	return s.log.Enabled(context.Background(), slog.LevelDebug)
+}
