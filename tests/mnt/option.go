@@ -1,0 +1,50 @@
+package mnt
+
+import "strings"
+
+// Option changes how Mount mounts.
+type Option func(*config)
+
+type config struct {
+	options  []string // for -o
+	args     []string
+	env      []string
+	logLevel string
+	metrics  bool
+}
+
+// O adds options for -o.
+func O(opts ...string) Option {
+	return func(c *config) { c.options = append(c.options, opts...) }
+}
+
+// Args adds arguments for the command line as they are.
+func Args(args ...string) Option {
+	return func(c *config) { c.args = append(c.args, args...) }
+}
+
+// Env adds KEY=VALUE to the environment of the mounted process.
+func Env(kv ...string) Option {
+	return func(c *config) { c.env = append(c.env, kv...) }
+}
+
+// LogLevel is for --log-level; without it "debug".
+func LogLevel(level string) Option {
+	return func(c *config) { c.logLevel = level }
+}
+
+// WithMetrics serves metrics on a free port of this machine, for M.Metrics.
+func WithMetrics() Option {
+	return func(c *config) { c.metrics = true }
+}
+
+func (c *config) commandLine(src, dir, log, metrics string) []string {
+	args := []string{"mount", src, dir, "--log-file", log, "--log-level", c.logLevel}
+	if len(c.options) > 0 {
+		args = append(args, "-o", strings.Join(c.options, ","))
+	}
+	if metrics != "" {
+		args = append(args, "--metrics", metrics)
+	}
+	return append(args, c.args...)
+}

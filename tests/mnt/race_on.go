@@ -1,0 +1,5 @@
+//go:build race
+
+package mnt
+
+const raceEnabled = true
