@@ -107,6 +107,7 @@ func TestErrorsNameFileAndLine(t *testing.T) {
 		{"backtick in string", "volume a\ntype \"`pwd`\"\nend-volume", "t.vol:2: " + backtick},
 		{"one backtick", leaf + "`", "t.vol:4: " + backtick},
 		{"escaped backtick outside", "volume a\\`", "t.vol:1: backslash outside of a string in double quotes"},
+		{"NUL first", "\x00", "t.vol:1: NUL byte"},
 		{"NUL", "volume a\ntype b\x00\n", "t.vol:2: NUL byte"},
 		{"CRLF counts lines once", "volume a\r\ntype b\r\nfoo\r\n", `t.vol:3: volume "a": expected option, subvolumes or end-volume, found "foo"`},
 		{"long word is shortened", strings.Repeat("x", 70), `t.vol:1: expected keyword volume, found "` + strings.Repeat("x", 64) + `"...`},
@@ -131,6 +132,10 @@ const backtick = "backtick: commands in a volfile are never run here; write \"\\
 func TestTooLargeIsRefused(t *testing.T) {
 	_, err := Parse("t.vol", bytes.Repeat([]byte{' '}, MaxSize+1))
 	if err == nil || err.Error() != "t.vol:1: volfile is larger than 16 MiB" {
+		t.Error(err)
+	}
+	largest := append(bytes.Repeat([]byte{' '}, MaxSize-len(leaf)), leaf...)
+	if _, err := Parse("t.vol", largest); err != nil {
 		t.Error(err)
 	}
 }

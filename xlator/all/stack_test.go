@@ -27,9 +27,7 @@ func TestWholeClientGraphConforms(t *testing.T) {
 	}
 	xlatortest.Conform(t, xlatortest.LeafOf(posix.Type(), locks.Type()), func(w *xlatortest.World, x xlator.Fops) xlator.Fops {
 		for _, name := range clientGraph {
-			if typ := all.Find(name); typ != nil {
-				x = w.Add(typ, neutral[name], x)
-			}
+			x = w.Add(all.Find(name), neutral[name], x)
 		}
 		return x
 	})
