@@ -127,11 +127,12 @@ func (rt *Runtime) prepareLoss(o *object, k *kfd) (*loss, error) {
 		}
 		return l, ifThere(unix.Unlinkat(rt.meta, handle, 0))
 	}
-	err := unix.Renameat(rt.meta, handle, rt.orphans, orphan)
-	if own == 0 || err == unix.ENOENT {
-		err = linkFD(k.n, rt.orphans, orphan)
+	if own > 0 {
+		if err := unix.Renameat(rt.meta, handle, rt.orphans, orphan); err != unix.ENOENT {
+			return l, err
+		}
 	}
-	return l, err
+	return l, linkFD(k.n, rt.orphans, orphan)
 }
 
 // undo puts the handle back: the name stays after all.

@@ -58,7 +58,7 @@ func (rt *Runtime) setattr(o *object, k *kfd, s *xlator.Setattr) error {
 		}
 	}
 	if s.Mask&xlator.SetKillPriv != 0 && o.typ == xlator.TypeRegular {
-		if err := rt.killPriv(k, nil); err != nil {
+		if err := rt.killPriv(k); err != nil {
 			return err
 		}
 		// Writing removes these by itself; nothing was written here.
@@ -125,14 +125,12 @@ func (rt *Runtime) setMdata(o *object, k *kfd, s *xlator.Setattr) {
 	})
 }
 
-// killPriv clears set-uid, and set-gid where the group may execute. st is the
-// object's status if the caller has it.
-func (rt *Runtime) killPriv(k *kfd, st *unix.Statx_t) error {
-	if st == nil {
-		st = &unix.Statx_t{}
-		if err := statFD(k.n, st); err != nil {
-			return err
-		}
+// killPriv clears set-uid, and set-gid where the group may execute. It asks for
+// the mode only; see Writev.
+func (rt *Runtime) killPriv(k *kfd) error {
+	var st unix.Statx_t
+	if err := unix.Statx(k.n, "", unix.AT_EMPTY_PATH, unix.STATX_MODE, &st); err != nil {
+		return err
 	}
 	mode := uint32(st.Mode) & 0o7777
 	drop := uint32(unix.S_ISUID)
@@ -142,10 +140,7 @@ func (rt *Runtime) killPriv(k *kfd, st *unix.Statx_t) error {
 	if mode&drop == 0 {
 		return nil
 	}
-	if err := k.chmod(mode &^ drop); err != nil {
-		return err
-	}
-	return statFD(k.n, st)
+	return k.chmod(mode &^ drop)
 }
 
 // Truncate implements xlator.Fops.
@@ -186,14 +181,10 @@ func (b *Brick) truncate(op string, o *object, k *kfd, size uint64, kill bool, d
 // times moved, attributes.
 func (b *Brick) changed(o *object, k *kfd, kill bool, what stamp) (xlator.Iatt, error) {
 	b.rt.touch(o, k, what)
-	var st unix.Statx_t
-	if err := statFD(k.n, &st); err != nil {
-		return xlator.Iatt{}, err
-	}
 	if kill {
-		if err := b.rt.killPriv(k, &st); err != nil {
+		if err := b.rt.killPriv(k); err != nil {
 			return xlator.Iatt{}, err
 		}
 	}
-	return b.rt.iatt(o, &st, k), nil
+	return b.rt.attr(o, k)
 }

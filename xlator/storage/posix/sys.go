@@ -2,9 +2,7 @@ package posix
 
 import (
 	"encoding/binary"
-	"errors"
 	"strconv"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -38,10 +36,11 @@ func fail(op string, g xlator.GFID, name string, err error) error {
 	return &opError{op, g, name, err}
 }
 
-// rawHandle is the kernel's struct file_handle with room for the largest.
-type rawHandle [8 + unix_MAX_HANDLE_SZ]byte
+// maxHandle is MAX_HANDLE_SZ of <fcntl.h>.
+const maxHandle = 128
 
-const unix_MAX_HANDLE_SZ = 128
+// rawHandle is the kernel's struct file_handle with room for the largest.
+type rawHandle [8 + maxHandle]byte
 
 func (h *rawHandle) size() int { return int(binary.NativeEndian.Uint32(h[:4])) }
 
@@ -60,7 +59,7 @@ func nameToHandle(fd int, name string, flags int, h *rawHandle) (mount int32, er
 	if err != nil {
 		return 0, err
 	}
-	binary.NativeEndian.PutUint32(h[:4], unix_MAX_HANDLE_SZ)
+	binary.NativeEndian.PutUint32(h[:4], maxHandle)
 	_, _, e := unix.Syscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(fd), uintptr(unsafe.Pointer(p)),
 		uintptr(unsafe.Pointer(h)), uintptr(unsafe.Pointer(&mount)), uintptr(flags), 0)
 	if e != 0 {
@@ -117,8 +116,6 @@ func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 func linkFD(fd, dir int, name string) error {
 	return unix.Linkat(fd, "", dir, name, unix.AT_EMPTY_PATH)
 }
-
-func is(err error, e syscall.Errno) bool { return errors.Is(err, e) }
 
 // kept is the flags of an open that the kernel descriptor gets: the rest must
 // happen once only, or is not for a descriptor that several offsets share.

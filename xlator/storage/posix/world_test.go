@@ -143,6 +143,7 @@ func (b *brick) open(i *xlator.Inode, flags uint32) *xlator.FD {
 	return rep.FD
 }
 
+// write writes and returns the attributes after it.
 func (b *brick) write(f *xlator.FD, s string, off int64) xlator.Iatt {
 	b.t.Helper()
 	rep, err := b.Writev(b.ctx, &xlator.WritevReq{FD: f, Payload: xlator.Payload{Bytes: []byte(s)}, Offset: off})
@@ -150,7 +151,9 @@ func (b *brick) write(f *xlator.FD, s string, off int64) xlator.Iatt {
 	if rep.Size != len(s) {
 		b.t.Fatalf("wrote %d of %d bytes", rep.Size, len(s))
 	}
-	return rep.Attr
+	st, err := b.Fstat(b.ctx, &xlator.FstatReq{FD: f})
+	b.must(err)
+	return st.Attr
 }
 
 func (b *brick) read(f *xlator.FD, off int64, n int) string {
