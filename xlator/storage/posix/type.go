@@ -16,15 +16,15 @@ import (
 // Type is storage/posix.
 func Type() *xlator.Type {
 	ignored := func(name string, kind xlator.OptionKind) xlator.Option {
-		return xlator.Option{Name: name, Kind: kind, Ignored: true, Live: true, Help: "GlusterFS's; accepted, changes nothing here"}
+		return xlator.Option{Name: name, Kind: kind, Ignored: true, Live: true, Help: "GlusterFS's; accepted, changes nothing here."}
 	}
 	return &xlator.Type{
 		Name:    "storage/posix",
 		Summary: "Serves a directory of a local file system as a brick.",
 		Options: []xlator.Option{
-			{Name: "directory", Kind: xlator.KindPath, Help: "the brick's directory (required)"},
-			{Name: "volume-id", Kind: xlator.KindString, Help: "uuid of the volume that the directory must belong to; a directory without one gets it"},
-			{Name: "io-limit", Kind: xlator.KindInt, Default: "64", Min: 1, Max: 4096, Live: true, Help: "how many system calls may run at once"},
+			{Name: "directory", Kind: xlator.KindPath, Help: "The brick's directory (required)."},
+			{Name: "volume-id", Kind: xlator.KindString, Help: "Uuid of the volume that the directory must belong to; a directory without one gets it."},
+			{Name: "io-limit", Kind: xlator.KindInt, Default: "64", Min: 1, Max: 4096, Live: true, Help: "Not of GlusterFS. How many system calls may run at once."},
 			ignored("shared-brick-count", xlator.KindInt),
 			ignored("fips-mode-rchecksum", xlator.KindBool),
 			ignored("glusterd-uuid", xlator.KindString),
@@ -32,8 +32,6 @@ func Type() *xlator.Type {
 			ignored("update-link-count-parent", xlator.KindBool),
 			ignored("gfid2path", xlator.KindBool),
 			ignored("gfid2path-separator", xlator.KindString),
-			ignored("reserve", xlator.KindString),
-			ignored("reserve-size", xlator.KindString),
 			ignored("health-check-interval", xlator.KindTime),
 			ignored("health-check-timeout", xlator.KindTime),
 			ignored("linux-aio", xlator.KindBool),
@@ -43,15 +41,8 @@ func Type() *xlator.Type {
 			ignored("node-uuid-pathinfo", xlator.KindBool),
 			ignored("background-unlink", xlator.KindBool),
 			ignored("janitor-sleep-duration", xlator.KindTime),
-			ignored("brick-uid", xlator.KindInt),
-			ignored("brick-gid", xlator.KindInt),
 			ignored("hostname", xlator.KindString),
-			ignored("max-hardlinks", xlator.KindInt),
 			ignored("ctime", xlator.KindBool),
-			ignored("force-create-mode", xlator.KindString),
-			ignored("force-directory-mode", xlator.KindString),
-			ignored("create-mask", xlator.KindString),
-			ignored("create-directory-mask", xlator.KindString),
 		},
 		New: newBrick,
 	}
