@@ -22,22 +22,22 @@ func (rt *Runtime) tmpfile(born *birth, dfd *kfd, flags uint32) (*object, *kfd, 
 	if flags&unix.O_ACCMODE == unix.O_RDONLY {
 		open |= unix.O_RDWR // O_TMPFILE insists
 	}
-	fd, err := openat(dfd.n, ".", open&^unix.O_NOFOLLOW, 0o600)
+	open &^= unix.O_NOFOLLOW
+	mode := born.mode & 0o777 // often right as it is
+	fd, err := openat(dfd.n, ".", open, mode)
 	if err == unix.EMFILE || err == unix.ENFILE {
 		rt.paths.flush()
-		fd, err = openat(dfd.n, ".", open&^unix.O_NOFOLLOW, 0o600)
+		fd, err = openat(dfd.n, ".", open, mode)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	k := newKFD(fd, true)
-	// What the file inherited by itself was derived from the wrong mode.
 	if err := born.raise(k); err != nil {
 		k.put()
 		return nil, nil, err
 	}
-	var st unix.Statx_t
-	o, err := rt.enroll(born, k, &st)
+	o, err := rt.enroll(born, k)
 	if err != nil {
 		k.put()
 		return nil, nil, err

@@ -16,8 +16,9 @@ type birth struct {
 	typ      xlator.FileType
 	uid, gid uint32
 	mode     uint32
-	access   acl // nil: the mode says it all
-	heritage acl // a directory's default ACL, nil without
+	access   acl    // nil: the mode says it all
+	heritage acl    // a directory's default ACL, nil without
+	ino      uint64 // once made
 }
 
 // conceive works a birth out. dfd is the directory.
@@ -58,10 +59,18 @@ func conceive(ctx context.Context, r *xlator.MakeReq, typ xlator.FileType, dfd *
 	return b, nil
 }
 
-// raise gives what was just made its owner, ACLs, permission bits and gfid.
+// raise gives what was just made its owner, ACLs, permission bits and gfid,
+// leaving out what is right already: each change is a journal entry.
 func (b *birth) raise(k *kfd) error {
-	if err := unix.Fchownat(k.n, "", int(b.uid), int(b.gid), unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	var st unix.Statx_t
+	if err := statFD(k.n, &st); err != nil {
 		return err
+	}
+	b.ino = st.Ino
+	if st.Uid != b.uid || st.Gid != b.gid {
+		if err := unix.Fchownat(k.n, "", int(b.uid), int(b.gid), unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return err
+		}
 	}
 	if b.access != nil {
 		if err := k.setxattr(xattrAccess, b.access.bytes(), 0); err != nil {
@@ -73,7 +82,7 @@ func (b *birth) raise(k *kfd) error {
 			return err
 		}
 	}
-	if b.typ != xlator.TypeSymlink {
+	if b.typ != xlator.TypeSymlink && (b.access != nil || uint32(st.Mode)&0o7777 != b.mode) {
 		if err := k.chmod(b.mode); err != nil {
 			return err
 		}
@@ -83,15 +92,12 @@ func (b *birth) raise(k *kfd) error {
 
 // enroll takes a finished object into the table, its names locked, before
 // anything else can see it.
-func (rt *Runtime) enroll(b *birth, k *kfd, st *unix.Statx_t) (*object, error) {
+func (rt *Runtime) enroll(b *birth, k *kfd) (*object, error) {
 	var h rawHandle
 	if _, err := nameToHandle(k.n, "", unix.AT_EMPTY_PATH, &h); err != nil {
 		return nil, err
 	}
-	if err := statFD(k.n, st); err != nil {
-		return nil, err
-	}
-	o := &object{gfid: b.gfid, typ: b.typ, fh: string(h.key()), ino: st.Ino}
+	o := &object{gfid: b.gfid, typ: b.typ, fh: string(h.key()), ino: b.ino}
 	o.names.Lock()
 	if rt.enlist(o) != o {
 		return nil, unix.EEXIST // the chosen gfid is somebody's
@@ -164,7 +170,7 @@ func (rt *Runtime) stage(born *birth, dir *object, dfd *kfd, name string, build 
 		if err := born.raise(k); err != nil {
 			return err
 		}
-		if o, err = rt.enroll(born, k, &st); err != nil {
+		if o, err = rt.enroll(born, k); err != nil {
 			return err
 		}
 		return rt.place(o, k, dir, dfd, name, staged)
