@@ -87,7 +87,7 @@ func (t *translator) Drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	if n := t.ndirty.Load(); n > 0 {
-		return fmt.Errorf("%d files have data that could not be written in time: %w", n, context.Cause(ctx))
+		return fmt.Errorf("not written in time: the data of %d file(s): %w", n, context.Cause(ctx))
 	}
 	return nil
 }

@@ -1,0 +1,400 @@
+package writebehind
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/features/locks"
+	"github.com/holdfast/holdfast/xlator/storage/posix"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
+)
+
+// patience bounds waits for what must happen.
+const patience = 20 * time.Second
+
+// probe stands between write-behind and its child: it holds requests, fails them
+// and writes down what went through.
+type probe struct {
+	xlator.Intercept
+
+	mu     sync.Mutex
+	rules  []*rule                // guarded by mu
+	log    []event                // guarded by mu
+	most   int                    // guarded by mu; most writes of one file at once
+	broken []string               // guarded by mu
+	flight map[xlator.GFID][]span // guarded by mu; writes in the child
+}
+
+// event is a request that has ended, in order of ending.
+type event struct {
+	fop  xlator.Fop
+	gfid xlator.GFID
+	off  int64
+	size int
+	call *xlator.Call
+}
+
+type match func(xlator.Fop, any) bool
+
+// rule holds requests, before or after the child has answered, or fails them.
+type rule struct {
+	match   match
+	after   bool
+	arrived chan *held
+	fail    error
+	off     bool
+}
+
+// held is a request that waits for goOn.
+type held struct {
+	fop  xlator.Fop
+	req  any
+	goOn chan error
+}
+
+// pass lets the request go on.
+func (h *held) pass() { h.goOn <- nil }
+
+// refuse fails it.
+func (h *held) refuse(err error) { h.goOn <- err }
+
+func (p *probe) rule(r *rule) *rule {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = append(p.rules, r)
+	return r
+}
+
+// hold holds every request that matches.
+func (p *probe) hold(m match) *rule {
+	return p.rule(&rule{match: m, arrived: make(chan *held, 5000)})
+}
+
+// holdAfter holds it after the child has answered.
+func (p *probe) holdAfter(m match) *rule {
+	return p.rule(&rule{match: m, after: true, arrived: make(chan *held, 5000)})
+}
+
+func (p *probe) fail(m match, err error) *rule { return p.rule(&rule{match: m, fail: err}) }
+
+// end stops a rule; what it holds is still held.
+func (p *probe) end(r *rule) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.off = true
+}
+
+// next is the next request that is held.
+func (r *rule) next(t testing.TB) *held {
+	t.Helper()
+	select {
+	case h := <-r.arrived:
+		return h
+	case <-time.After(patience):
+		t.Fatal("no request came to the child")
+		return nil
+	}
+}
+
+// none says that nothing more is held.
+func (r *rule) none(t testing.TB, why string) {
+	t.Helper()
+	select {
+	case h := <-r.arrived:
+		t.Fatalf("%s: %v came to the child", why, h.fop)
+	default:
+	}
+}
+
+func (p *probe) find(after bool, f xlator.Fop, req any) *rule {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.rules {
+		if !r.off && r.after == after && r.match(f, req) {
+			return r
+		}
+	}
+	return nil
+}
+
+func (p *probe) around(ctx context.Context, f xlator.Fop, req any, next func() error) error {
+	w, _ := req.(*xlator.WritevReq)
+	if w != nil {
+		p.enter(w)
+	}
+	err := p.play(false, f, req)
+	if err == nil {
+		err = next()
+	}
+	if err == nil {
+		err = p.play(true, f, req)
+	}
+	e := event{fop: f, call: xlator.CallFrom(ctx)}
+	if i := xlator.RequestInode(req); i != nil {
+		e.gfid = i.GFID()
+	}
+	if w != nil {
+		e.off, e.size = w.Offset, len(w.Payload.Bytes)
+		p.leave(w)
+	}
+	p.mu.Lock()
+	p.log = append(p.log, e)
+	p.mu.Unlock()
+	return err
+}
+
+func (p *probe) play(after bool, f xlator.Fop, req any) error {
+	r := p.find(after, f, req)
+	if r == nil {
+		return nil
+	}
+	if r.fail != nil {
+		return r.fail
+	}
+	h := &held{f, req, make(chan error)}
+	r.arrived <- h
+	return <-h.goOn
+}
+
+func (p *probe) enter(w *xlator.WritevReq) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, s := w.FD.Inode().GFID(), spanOf(w.Offset, len(w.Payload.Bytes))
+	for _, other := range p.flight[g] {
+		if other.overlaps(s) {
+			p.broken = append(p.broken, fmt.Sprintf("writes %v and %v were in the child together", other, s))
+		}
+	}
+	p.flight[g] = append(p.flight[g], s)
+	p.most = max(p.most, len(p.flight[g]))
+}
+
+func (p *probe) leave(w *xlator.WritevReq) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, s := w.FD.Inode().GFID(), spanOf(w.Offset, len(w.Payload.Bytes))
+	for i, other := range p.flight[g] {
+		if other == s {
+			p.flight[g] = append(p.flight[g][:i], p.flight[g][i+1:]...)
+			return
+		}
+	}
+}
+
+// events returns what has ended since the last call.
+func (p *probe) events() []event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.log
+	p.log = nil
+	return l
+}
+
+func of(fops ...xlator.Fop) match {
+	return func(f xlator.Fop, _ any) bool {
+		for _, x := range fops {
+			if x == f {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+var writes = of(xlator.FopWritev)
+
+func writeAt(off int64) match {
+	return func(_ xlator.Fop, req any) bool {
+		w, ok := req.(*xlator.WritevReq)
+		return ok && w.Offset == off
+	}
+}
+
+func writeOf(g xlator.GFID) match {
+	return func(_ xlator.Fop, req any) bool {
+		w, ok := req.(*xlator.WritevReq)
+		return ok && w.FD.Inode().GFID() == g
+	}
+}
+
+// world is write-behind over a probe over a brick.
+type world struct {
+	*xlatortest.World
+	t    testing.TB
+	x    *translator
+	p    *probe
+	leaf xlator.Fops
+	root *xlator.Inode
+	base uint64
+}
+
+func build(t testing.TB, opts map[string]string) *world {
+	t.Helper()
+	return buildOn(t, opts, func(leaf xlator.Fops) xlator.Fops { return leaf })
+}
+
+// buildOn puts something between the probe and the brick.
+func buildOn(t testing.TB, opts map[string]string, between func(leaf xlator.Fops) xlator.Fops) *world {
+	t.Helper()
+	w := &world{World: xlatortest.NewWorld(t, nil), t: t}
+	w.leaf = w.Add(locks.Type(), nil, w.Add(posix.Type(), map[string]string{"directory": t.TempDir()}))
+	w.above(between(w.leaf), opts)
+	return w
+}
+
+// above puts the probe and write-behind above a leaf.
+func (w *world) above(leaf xlator.Fops, opts map[string]string) {
+	w.p = &probe{flight: map[xlator.GFID][]span{}}
+	w.p.Next, w.p.Around = leaf, w.p.around
+	w.x = w.Add(Type(), opts, w.p).(*translator)
+	w.Start()
+	w.root = w.Root(w.x)
+	w.p.events()
+	w.t.Cleanup(func() {
+		w.p.mu.Lock()
+		defer w.p.mu.Unlock()
+		for _, b := range w.p.broken {
+			w.t.Error(b)
+		}
+	})
+}
+
+func (w *world) create(name string, flags uint32) *xlator.FD {
+	w.t.Helper()
+	w.base++
+	rep, err := w.x.Create(xlator.Internal(), &xlator.CreateReq{
+		MakeReq: xlator.MakeReq{Parent: w.root, Name: name, GFID: xlator.NewGFID(), Mode: 0o644}, Flags: flags, Base: w.base})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.p.events()
+	return rep.FD
+}
+
+func (w *world) open(i *xlator.Inode, flags uint32) *xlator.FD {
+	w.t.Helper()
+	w.base++
+	rep, err := w.x.Open(xlator.Internal(), &xlator.OpenReq{Inode: i, Flags: flags, Base: w.base})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return rep.FD
+}
+
+func fill(b byte, n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = b
+	}
+	return p
+}
+
+func req(fd *xlator.FD, off int64, data []byte) *xlator.WritevReq {
+	return &xlator.WritevReq{FD: fd, Offset: off, Payload: xlator.Payload{Bytes: data}, Flags: fd.Flags()}
+}
+
+// write expects an early answer, or at least one.
+func (w *world) write(fd *xlator.FD, off int64, data []byte) {
+	w.t.Helper()
+	rep, err := w.x.Writev(xlator.Internal(), req(fd, off, data))
+	if err != nil || rep.Size != len(data) {
+		w.t.Fatalf("write: %+v, %v", rep, err)
+	}
+}
+
+// async runs f and returns a channel with what it returned.
+func async(f func() error) chan error {
+	c := make(chan error, 1)
+	go func() { c <- f() }()
+	return c
+}
+
+func (w *world) writeAsync(r *xlator.WritevReq) chan error {
+	return async(func() error {
+		rep, err := w.x.Writev(xlator.Internal(), r)
+		if err == nil && rep.Size != len(r.Payload.Bytes) {
+			return fmt.Errorf("wrote %d", rep.Size)
+		}
+		return err
+	})
+}
+
+// eventually waits for something to be so.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("not so: %s", what)
+		}
+	}
+}
+
+// awaited says how many writes of a file somebody waits for.
+func (w *world) awaited(i *xlator.Inode) (n int) {
+	f := w.x.fileOf(i)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for x := f.first; x != nil; x = x.after {
+		if x.done != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) queued(i *xlator.Inode) (n int) {
+	f := w.x.fileOf(i)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for x := f.first; x != nil; x = x.after {
+		n++
+	}
+	return n
+}
+
+// pending fails if c has an answer already.
+func pending(t testing.TB, c chan error, what string) {
+	t.Helper()
+	select {
+	case err := <-c:
+		t.Fatalf("%s did not wait: %v", what, err)
+	default:
+	}
+}
+
+func ended(t testing.TB, c chan error, what string) {
+	t.Helper()
+	select {
+	case err := <-c:
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	case <-time.After(patience):
+		t.Fatalf("%s hangs", what)
+	}
+}
+
+func (w *world) content(fd *xlator.FD) string {
+	w.t.Helper()
+	rep, err := w.leaf.Readv(xlator.Internal(), &xlator.ReadvReq{FD: fd, Size: 16 << 20})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(rep.Data)
+}
+
+func (w *world) flushed(fd *xlator.FD) {
+	w.t.Helper()
+	if _, err := w.x.Flush(xlator.Internal(), &xlator.FlushReq{FD: fd}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+const rdwr = unix.O_RDWR
