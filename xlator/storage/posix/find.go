@@ -138,7 +138,7 @@ func (rt *Runtime) learn(p *pass, dir *object, dfd *kfd, name string, h *rawHand
 	}
 	o := rt.intern(g, xlator.TypeOf(uint32(st.Mode)), string(h.key()), st.Ino)
 	if o.fh != string(h.key()) {
-		return nil, rt.settleTwins(o, k, g)
+		return nil, rt.settleTwins(p, o, k, g)
 	}
 	return rt.secureHandle(p, o, k, dir, dfd, name)
 }
@@ -154,8 +154,9 @@ func (rt *Runtime) regift(k *kfd, old xlator.GFID) error {
 }
 
 // settleTwins decides between the object known by a gfid and another inode that
-// carries the same: one of them is stale, or the newcomer is a copy.
-func (rt *Runtime) settleTwins(known *object, newcomer *kfd, g xlator.GFID) error {
+// carries the same: the known one is stale, or has been replaced behind our back
+// and has no name any more, or the newcomer is a copy.
+func (rt *Runtime) settleTwins(p *pass, known *object, newcomer *kfd, g xlator.GFID) error {
 	k, err := rt.acquire(known)
 	if err == unix.ESTALE {
 		rt.forget(known)
@@ -165,11 +166,24 @@ func (rt *Runtime) settleTwins(known *object, newcomer *kfd, g xlator.GFID) erro
 		return err
 	}
 	defer k.put()
-	if got, err := readGFID(k); err == nil && got == g {
-		return rt.regift(newcomer, g)
+	if got, err := readGFID(k); err != nil || got != g {
+		rt.forget(known)
+		return errMoved
 	}
-	rt.forget(known)
-	return errMoved
+	rt.lockNames(p, known)
+	defer unlockNames(known)
+	var st unix.Statx_t
+	if err := statFD(k.n, &st); err != nil {
+		return err
+	}
+	if known.state() == named && known.typ != xlator.TypeDirectory && st.Nlink <= 1 && known.handled.Load() && !known.isOpen() {
+		if err := ifThere(unix.Unlinkat(rt.meta, handlePath(g), 0)); err != nil {
+			return err
+		}
+		rt.bury(known, rt.iatt(known, &st, k))
+		return errMoved
+	}
+	return rt.regift(newcomer, g)
 }
 
 // secureHandle makes the handle of an object that a lookup just met, under its
@@ -236,7 +250,8 @@ func (rt *Runtime) ensureLink(o *object, k *kfd) error {
 	return unix.EEXIST
 }
 
-// isTwin reports whether a handle leads to an inode that carries that gfid.
+// isTwin reports whether a handle leads to an inode that carries that gfid and
+// has a name.
 func (rt *Runtime) isTwin(path string, g xlator.GFID) (bool, error) {
 	fd, err := openat(rt.meta, path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -245,7 +260,11 @@ func (rt *Runtime) isTwin(path string, g xlator.GFID) (bool, error) {
 	k := newKFD(fd, false)
 	defer k.put()
 	if got, err := readGFID(k); err == nil {
-		return got == g, nil
+		var st unix.Statx_t
+		if err := statFD(fd, &st); err != nil {
+			return false, err
+		}
+		return got == g && st.Nlink > 1, nil
 	}
 	target, err := readlink(fd, "")
 	if err != nil {

@@ -223,6 +223,44 @@ func TestCopyWithAttributesGetsItsOwnIdentity(t *testing.T) {
 	b.checkLayout()
 }
 
+func TestFileReplacedBehindOurBackKeepsItsIdentity(t *testing.T) {
+	dir := newDir(t)
+	b := mount(t, dir, nil)
+	f := b.file(b.root, "f", "old")
+	g := f.GFID()
+	replace := func(content string) {
+		t.Helper()
+		tmp := filepath.Join(dir, ".f.tmp")
+		b.must(os.WriteFile(tmp, []byte(content), 0o644))
+		b.must(unix.Setxattr(tmp, xattrGFID, g[:], 0))
+		b.must(os.Rename(tmp, filepath.Join(dir, "f")))
+	}
+	replace("while mounted") // as rsync -X does it
+	i, a, err := b.lookup(b.root, "f")
+	b.must(err)
+	if i.GFID() != g || a.Size != 13 || a.Nlink != 1 {
+		t.Fatalf("found %+v", a)
+	}
+	b.checkLayout()
+	b.w.Stop()
+	replace("while unmounted")
+	b = mount(t, dir, nil)
+	if i, a, err := b.lookup(b.root, "f"); err != nil || i.GFID() != g || a.Size != 15 || a.Nlink != 1 {
+		t.Fatalf("found %+v %v", a, err)
+	}
+	b.checkLayout()
+	// While it is open, the old one goes on, and the new one is another file.
+	fd := b.open(b.at("f"), unix.O_RDONLY)
+	replace("while open")
+	if i := b.at("f"); i.GFID() == g {
+		t.Fatal("two inodes of one identity")
+	}
+	if s := b.read(fd, 0, 99); s != "while unmounted" {
+		t.Fatalf("read %q", s)
+	}
+	b.Release(fd)
+}
+
 func TestDirectoryMovedWhileUnmountedGetsItsHandleRight(t *testing.T) {
 	dir := newDir(t)
 	b := mount(t, dir, nil)

@@ -145,6 +145,9 @@ func (rt *Runtime) publish(o *object) {
 
 // forget takes an object out of the table: it is not what the disk has.
 func (rt *Runtime) forget(o *object) {
+	if o == rt.root {
+		return // the descriptor of the root is always there
+	}
 	rt.byHandle.remove(o.fh, o)
 	rt.byGFID.remove(string(o.gfid[:]), o)
 	rt.paths.drop(o)

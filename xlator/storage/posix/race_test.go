@@ -132,9 +132,11 @@ func TestEverythingAtOnceLeavesACleanBrick(t *testing.T) {
 	dir := newDir(t)
 	a := mount(t, dir, nil)
 	b := mount(t, dir, a.w.Pool)
-	steps := 1500
+	const steps = 1500
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
 	parallel(8, func(k int) bool {
-		p := &player{brick: []*brick{a, b}[k%2], rnd: rand.New(rand.NewPCG(1, uint64(k)))}
+		p := &player{brick: []*brick{a, b}[k%2], rnd: rand.New(rand.NewPCG(seed, uint64(k)))}
 		for range steps {
 			if err := p.step(); !expected[xlator.Errno(err)] {
 				t.Errorf("player %d: %v", k, err)
@@ -211,6 +213,28 @@ func TestDescriptorsStayFew(t *testing.T) {
 	if n := descriptors(t, b.dir); n > 16+5 {
 		t.Fatalf("%d descriptors", n)
 	}
+}
+
+func TestShortOfDescriptorsTheCacheGivesWay(t *testing.T) {
+	b := fresh(t)
+	var files []*xlator.Inode
+	for n := range 100 {
+		files = append(files, b.file(b.root, fmt.Sprint("f", n), ""))
+		b.stat(files[n])
+	}
+	next, err := unix.Dup(0) // descriptors below this one are taken
+	b.must(err)
+	b.must(unix.Close(next))
+	var old unix.Rlimit
+	b.must(unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
+	b.must(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next), Max: old.Max}))
+	defer func() { b.must(unix.Setrlimit(unix.RLIMIT_NOFILE, &old)) }()
+	fd := b.open(files[0], unix.O_RDONLY)
+	b.Release(fd)
+	for _, i := range files {
+		b.stat(i)
+	}
+	b.Release(b.create(b.root, "new", 0).FD)
 }
 
 func TestFewPlacesManyCallers(t *testing.T) {
