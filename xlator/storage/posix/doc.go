@@ -18,7 +18,7 @@
 //	└─ stream.mu          a directory descriptor's position
 //	   └─ gate            the bound on concurrent system calls
 //	      └─ object.xattrs   read-modify-write of an attribute
-//	         └─ Runtime.descMu, object.mu, pathCache.mu, weakMap shards
+//	         └─ Runtime.descMu, object.mu, pathCache.mu, graveyard.mu, weakMap shards
 //	                      memory only, never two at once, never across a system call
 //
 // object.names is held (for writing) by whatever changes which names an object
