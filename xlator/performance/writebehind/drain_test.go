@@ -111,16 +111,17 @@ func TestNothingIsAcknowledgedBehindTheBackOfADrain(t *testing.T) {
 							return
 						default:
 							w.write(fd, (m*7+int64(n)*1000)%100000, fill(byte(m), 1000))
+							runtime.Gosched()
 						}
 					}
 				})
 			}
-			for range 200 {
+			for range 50 {
 				w.Phase.Set(xlator.PhaseDraining)
 				if err := w.x.Drain(t.Context()); err != nil {
 					t.Error(err)
 				}
-				for range 20 {
+				for range 3 {
 					if d := w.x.Dirty(); len(d) > 0 {
 						t.Fatalf("dirty after the drain: %v", d)
 					}

@@ -23,6 +23,7 @@ const patience = 20 * time.Second
 // and writes down what went through.
 type probe struct {
 	xlator.Intercept
+	quit chan struct{} // closed at the end of the test: nothing is held any more
 
 	mu     sync.Mutex
 	rules  []*rule                // guarded by mu
@@ -160,7 +161,12 @@ func (p *probe) play(after bool, f xlator.Fop, req any) error {
 	}
 	h := &held{f, req, make(chan error)}
 	r.arrived <- h
-	return <-h.goOn
+	select {
+	case err := <-h.goOn:
+		return err
+	case <-p.quit:
+		return nil
+	}
 }
 
 func (p *probe) enter(w *xlator.WritevReq) {
@@ -251,13 +257,14 @@ func buildOn(t testing.TB, opts map[string]string, between func(leaf xlator.Fops
 
 // above puts the probe and write-behind above a leaf.
 func (w *world) above(leaf xlator.Fops, opts map[string]string) {
-	w.p = &probe{flight: map[xlator.GFID][]span{}}
+	w.p = &probe{flight: map[xlator.GFID][]span{}, quit: make(chan struct{})}
 	w.p.Next, w.p.Around = leaf, w.p.around
 	w.x = w.Add(Type(), opts, w.p).(*translator)
 	w.Start()
 	w.root = w.Root(w.x)
 	w.p.events()
 	w.t.Cleanup(func() {
+		close(w.p.quit)
 		w.p.mu.Lock()
 		defer w.p.mu.Unlock()
 		for _, b := range w.p.broken {
