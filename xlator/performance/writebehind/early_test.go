@@ -43,41 +43,20 @@ func TestEarlyAnswersEndWithTheWindow(t *testing.T) {
 		t.Run(fmt.Sprint(c.opts), func(t *testing.T) {
 			w := build(t, c.opts)
 			fd := w.create("f", rdwr)
-			hold := w.p.hold(writes)
+			far, hold := w.p.hold(writeAt(1<<30)), w.p.hold(writes)
 			for n := range c.early {
 				w.write(fd, int64(n)*8192, fill('a', 4096)) // gaps: nothing to merge
 			}
 			last := w.writeAsync(req(fd, 1<<30, fill('b', 4096)))
 			other := w.create("g", rdwr)
 			w.write(other, 0, fill('c', 4096)) // the window is the file's own
-			eventually(t, "the last write waits in the child", func() bool {
-				for {
-					select {
-					case h := <-hold.arrived:
-						if r := h.req.(*xlator.WritevReq); r.Offset == 1<<30 {
-							pending(t, last, "a write beyond the window")
-							w.p.end(hold)
-							h.pass()
-							return true
-						}
-						go h.pass()
-					default:
-						return false
-					}
-				}
-			})
-			ended(t, last, "the last write")
-			for {
-				select {
-				case h := <-hold.arrived:
-					h.pass()
-					continue
-				default:
-				}
-				if w.queued(fd.Inode())+w.queued(other.Inode()) == 0 {
-					break
-				}
-			}
+			h := far.next(t)
+			pending(t, last, "a write beyond the window")
+			h.pass()
+			ended(t, last, "that write")
+			w.p.end(hold)
+			w.flushed(fd)
+			w.flushed(other)
 			if got, want := len(w.content(fd)), c.early*8192; got < want {
 				t.Errorf("%d bytes, want at least %d", got, want)
 			}

@@ -91,8 +91,8 @@ func TestWriteBehindAFailedOneIsTried(t *testing.T) {
 	r.Flags |= unix.O_SYNC
 	done := w.writeAsync(r)
 	eventually(t, "the second waits", func() bool { return w.awaited(fd.Inode()) == 1 })
-	w.p.end(hold)
 	h.refuse(unix.EIO)
+	w.p.end(hold)
 	ended(t, done, "the second write")
 	if got, want := w.content(fd), string(fill(0, 50))+string(fill('b', 100)); got != want {
 		t.Errorf("%q", got)

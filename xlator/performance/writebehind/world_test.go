@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ type rule struct {
 	after   bool
 	arrived chan *held
 	fail    error
-	off     bool
+	ended   chan struct{} // closed by end
 }
 
 // held is a request that waits for goOn.
@@ -67,6 +68,7 @@ func (h *held) pass() { h.goOn <- nil }
 func (h *held) refuse(err error) { h.goOn <- err }
 
 func (p *probe) rule(r *rule) *rule {
+	r.ended = make(chan struct{})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rules = append(p.rules, r)
@@ -85,11 +87,12 @@ func (p *probe) holdAfter(m match) *rule {
 
 func (p *probe) fail(m match, err error) *rule { return p.rule(&rule{match: m, fail: err}) }
 
-// end stops a rule; what it holds is still held.
+// end stops a rule and lets go of what it holds and was not refused.
 func (p *probe) end(r *rule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r.off = true
+	p.rules = slices.DeleteFunc(p.rules, func(x *rule) bool { return x == r })
+	close(r.ended)
 }
 
 // next is the next request that is held.
@@ -118,7 +121,7 @@ func (p *probe) find(after bool, f xlator.Fop, req any) *rule {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.rules {
-		if !r.off && r.after == after && r.match(f, req) {
+		if r.after == after && r.match(f, req) {
 			return r
 		}
 	}
@@ -159,12 +162,18 @@ func (p *probe) play(after bool, f xlator.Fop, req any) error {
 	if r.fail != nil {
 		return r.fail
 	}
-	h := &held{f, req, make(chan error)}
+	h := &held{f, req, make(chan error, 1)}
 	r.arrived <- h
 	select {
 	case err := <-h.goOn:
 		return err
+	case <-r.ended:
 	case <-p.quit:
+	}
+	select {
+	case err := <-h.goOn:
+		return err
+	default:
 		return nil
 	}
 }
