@@ -227,7 +227,7 @@ func (m *model) Look(t *rapid.T) {
 		rep, err := m.w.x.Fsync(ctx, &xlator.FsyncReq{FD: m.fd()})
 		m.looked(t, "fsync", err, func() *xlator.Iatt { return &rep.Attr })
 	case 5:
-		a := (<-m.w.readdirp(nil))["f"].Attr
+		a := (<-m.w.readdirp())["f"].Attr
 		m.size(t, "readdirp", &a)
 	}
 }

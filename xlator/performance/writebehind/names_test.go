@@ -111,7 +111,7 @@ func TestLookupOfANameThatChangesAllTheTimeEnds(t *testing.T) {
 	}
 }
 
-func (w *world) readdirp(after *rule) chan map[string]xlator.DirEntry {
+func (w *world) readdirp() chan map[string]xlator.DirEntry {
 	w.base++
 	rep, err := w.x.Opendir(xlator.Internal(), &xlator.OpenReq{Inode: w.root, Flags: unix.O_DIRECTORY, Base: w.base})
 	if err != nil {
@@ -139,7 +139,7 @@ func TestReaddirpLeavesOutAttributesOfFilesWithQueuedWrites(t *testing.T) {
 	hold := w.p.hold(writes)
 	w.write(dirty, 0, fill('a', 10))
 	h := hold.next(t)
-	m := <-w.readdirp(nil)
+	m := <-w.readdirp()
 	if a := m["clean"].Attr; !a.Valid() || a.Size != 10 {
 		t.Errorf("clean file: %+v", a)
 	}
@@ -148,7 +148,7 @@ func TestReaddirpLeavesOutAttributesOfFilesWithQueuedWrites(t *testing.T) {
 	}
 	// The data comes to the child behind the back of a readdirp.
 	after := w.p.holdAfter(of(xlator.FopReaddirp))
-	c := w.readdirp(after)
+	c := w.readdirp()
 	r := after.next(t)
 	h.pass()
 	eventually(t, "nothing queued", func() bool { return w.queued(dirty.Inode()) == 0 })
@@ -161,7 +161,7 @@ func TestReaddirpLeavesOutAttributesOfFilesWithQueuedWrites(t *testing.T) {
 		t.Errorf("clean file: %+v", a)
 	}
 	w.p.end(after)
-	if a := (<-w.readdirp(nil))["dirty"].Attr; !a.Valid() || a.Size != 10 {
+	if a := (<-w.readdirp())["dirty"].Attr; !a.Valid() || a.Size != 10 {
 		t.Errorf("after all is written: %+v", a)
 	}
 }
