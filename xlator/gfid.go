@@ -35,6 +35,12 @@ func (g GFID) String() string { return uuid.UUID(g).String() }
 // MarshalText lets a GFID be a JSON string or map key.
 func (g GFID) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
 
+// UnmarshalText undoes MarshalText.
+func (g *GFID) UnmarshalText(b []byte) (err error) {
+	*g, err = ParseGFID(string(b))
+	return err
+}
+
 // Ino is the st_ino shown to applications: the last eight bytes, as GlusterFS
 // does it; 1 for the root. It never changes.
 func (g GFID) Ino() uint64 {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
 )
 
@@ -140,7 +141,7 @@ func TestAbortedMountIsRemoved(t *testing.T) {
 	w := newWorld(t)
 	w.mount()
 	s := w.status()
-	if err := os.WriteFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", s.Mount.Connection), []byte("1"), 0); err != nil {
+	if err := control.Abort(s.Mount.Connection); err != nil {
 		t.Fatal(err)
 	}
 	w.waitGone(s.Process.PID)

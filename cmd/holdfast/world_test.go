@@ -70,7 +70,7 @@ func (w *world) cleanUp() {
 			break
 		}
 		w.Errorf("%s is still mounted", w.mnt)
-		os.WriteFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", m.Minor), []byte("1"), 0o200)
+		control.Abort(m.Minor)
 		unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.MNT_FORCE)
 	}
 	for _, pid := range w.processes() {
@@ -118,6 +118,8 @@ func (w *world) run(c *exec.Cmd) (string, error) {
 		}
 	})
 	defer stop()
+	// The race detector waits a second at the end of each process.
+	c.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	err := c.Run()

@@ -97,12 +97,12 @@ func (m *mounting) background(ctx context.Context, cfg daemon.Config) error {
 		endChild(child)
 		return fmt.Errorf("the process ended while it mounted, see %s", cfg.LogFile)
 	}
-	if err := probe(ctx, r.Mountpoint); err != nil {
+	if err := probe(ctx, m.mountpoint); err != nil {
 		endChild(child)
 		return fmt.Errorf("%s was mounted but did not answer: %w, see %s", m.source, err, cfg.LogFile)
 	}
 	if !m.quiet {
-		fmt.Printf("mounted %s on %s; log %s\n", m.source, r.Mountpoint, cfg.LogFile)
+		fmt.Printf("mounted %s on %s; log %s\n", m.source, m.mountpoint, cfg.LogFile)
 	}
 	return child.Process.Release()
 }

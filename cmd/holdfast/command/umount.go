@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,22 +84,43 @@ func unmount(ctx context.Context, m control.Mount, flags int) error {
 	}
 }
 
+// usersLimit is how long naming the users of a mount may take.
+const usersLimit = 2 * time.Second
+
 // users names some processes that use the mount. It only reads links in /proc,
-// never the mount.
+// never the mount; yet even that hangs for a process that is in execve(2) and
+// closes a file of a mount that hangs. So each is looked at for itself, and
+// none is waited for longer than usersLimit.
 func users(mountpoint string) string {
 	const most = 3
-	var found []string
 	procs, _ := filepath.Glob("/proc/[0-9]*")
+	looked := make(chan string, len(procs))
 	for _, p := range procs {
-		if !uses(p, mountpoint) {
-			continue
+		go func() { // ends with this process, at the latest
+			if !uses(p, mountpoint) {
+				looked <- ""
+				return
+			}
+			name, _ := os.ReadFile(p + "/comm")
+			looked <- fmt.Sprintf("%s (%s)", strings.TrimSpace(string(name)), filepath.Base(p))
+		}()
+	}
+	var found []string
+	limit := time.After(usersLimit)
+collect:
+	for range procs {
+		select {
+		case s := <-looked:
+			if s != "" {
+				found = append(found, s)
+			}
+		case <-limit:
+			break collect
 		}
-		name, _ := os.ReadFile(p + "/comm")
-		found = append(found, fmt.Sprintf("%s (%s)", strings.TrimSpace(string(name)), filepath.Base(p)))
-		if len(found) > most {
-			found[most] = "others"
-			break
-		}
+	}
+	slices.Sort(found)
+	if len(found) > most {
+		found = append(found[:most], "others")
 	}
 	if len(found) == 0 {
 		return ""

@@ -80,7 +80,7 @@ func (d *Daemon) terminate(s os.Signal) <-chan time.Time {
 
 func (d *Daemon) abort(why string) {
 	d.log.Warn("ending the connection by force", "why", why)
-	if err := d.session.Abort(); err != nil {
+	if err := control.Abort(d.session.Connection()); err != nil {
 		d.log.Error("abort", "err", err)
 	}
 }
