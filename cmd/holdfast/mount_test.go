@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -262,7 +263,9 @@ func TestMetricsAreServed(t *testing.T) {
 	w.write(w.mnt+"/x", "y")
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", socket) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
 	}, Timeout: 30 * time.Second}
 	rep, err := client.Get("http://holdfast/metrics")
 	if err != nil {
