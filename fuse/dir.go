@@ -20,7 +20,7 @@ func (b *bridge) readdir(r *request, in *gofuse.ReadIn, out *gofuse.DirEntryList
 		return err
 	}
 	for i := range rep.Entries {
-		if !out.AddDirEntry(direntOf(&u, &rep.Entries[i])) {
+		if !out.AddDirEntry(direntOf(r, &u, &rep.Entries[i])) {
 			break
 		}
 	}
@@ -42,7 +42,7 @@ func (b *bridge) readdirplus(r *request, in *gofuse.ReadIn, out *gofuse.DirEntry
 	}
 	for i := range rep.Entries {
 		e := &rep.Entries[i]
-		slot := out.AddDirLookupEntry(direntOf(&u, e))
+		slot := out.AddDirLookupEntry(direntOf(r, &u, e))
 		if slot == nil {
 			break
 		}
@@ -54,18 +54,34 @@ func (b *bridge) readdirplus(r *request, in *gofuse.ReadIn, out *gofuse.DirEntry
 	return nil
 }
 
-func direntOf(u *fdtable.Use, e *xlator.DirEntry) gofuse.DirEntry {
+func direntOf(r *request, u *fdtable.Use, e *xlator.DirEntry) gofuse.DirEntry {
 	d := gofuse.DirEntry{Name: e.Name, Off: uint64(e.Offset), Mode: e.Type.Mode()}
 	switch {
+	case e.Name == "." || e.Name == "..":
+		d.Mode = xlator.TypeDirectory.Mode()
+		if g := dotGFID(r, u, e); !g.IsZero() {
+			d.Ino = g.Ino()
+		}
 	case !e.GFID.IsZero():
 		d.Ino = e.GFID.Ino()
-	case e.Name == "." || u.Inode.GFID() == xlator.RootGFID:
-		d.Ino = u.Inode.GFID().Ino()
-	}
-	if e.Name == "." || e.Name == ".." {
-		d.Mode = xlator.TypeDirectory.Mode()
 	}
 	return d
+}
+
+// dotGFID is what "." or ".." means; zero where the brick cannot say.
+func dotGFID(r *request, u *fdtable.Use, e *xlator.DirEntry) xlator.GFID {
+	own := u.Inode.GFID()
+	switch {
+	case !e.GFID.IsZero():
+		return e.GFID
+	case e.Name == "." || own == xlator.RootGFID: // the root is its own parent
+		return own
+	}
+	rep, err := u.G.Top.Lookup(&r.call, &xlator.LookupReq{Parent: u.Inode, Name: ".."})
+	if err != nil {
+		return xlator.GFID{}
+	}
+	return rep.Inode.GFID()
 }
 
 func (b *bridge) fsyncdir(r *request, in *gofuse.FsyncIn) error {

@@ -24,6 +24,9 @@ func (s *Session) read() {
 	for {
 		big := s.slots.big()
 		n, err := unix.Read(s.fd, big.mem[requestAt:])
+		if err == nil && n == 0 { // the device never does; a connection that is gone may
+			err = unix.ENODEV
+		}
 		if err != nil {
 			big.drop()
 			if errs++; s.mayReadOn(err, errs) {
