@@ -54,7 +54,13 @@ func run(args []string) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if *period > 0 {
-		defer time.AfterFunc(*period, cancel).Stop()
+		print := cfg.Report
+		cfg.Report = func(r workload.Result) {
+			print(r)
+			if r.State == "ready" { // the time is for the work, not for its preparation
+				time.AfterFunc(*period, cancel)
+			}
+		}
 	} else {
 		go func() { // ends with the process
 			io.Copy(io.Discard, os.Stdin)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -72,9 +73,11 @@ func (m *M) command(timeout time.Duration, args ...string) (string, error) {
 	cmd.Env = append(os.Environ(), m.env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	// A command that hangs shows where, before it is killed.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) }
 	err := cmd.Run()
 	if ctx.Err() != nil {
-		return "", fmt.Errorf("holdfast %s: no end after %v", strings.Join(args, " "), timeout)
+		return "", fmt.Errorf("holdfast %s: no end after %v:\n%s", strings.Join(args, " "), timeout, errs.String())
 	}
 	if errors.Is(err, exec.ErrWaitDelay) {
 		return "", fmt.Errorf("holdfast %s: something it started holds its output open", strings.Join(args, " "))

@@ -2,8 +2,8 @@ package mnt
 
 import (
 	"fmt"
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"io"
-	"os"
 	"os/exec"
 	"strconv"
 	"syscall"
@@ -68,7 +68,7 @@ func deadline(t testing.TB) (time.Time, bool) {
 // number.
 const guardScript = `
 read -r line && [ "$line" = done ] && exit 0
-echo 1 >"/sys/fs/fuse/connections/$2/abort"
+ctl=$(mktemp -d) && mount -t fusectl fusectl "$ctl" && { echo 1 >"$ctl/$2/abort"; umount "$ctl"; rmdir "$ctl"; }
 umount -l "$1"
 [ "$(sed 's/.*) //' "/proc/$3/stat" | cut -d' ' -f20)" = "$4" ] && kill -9 "$3"
 `
@@ -105,7 +105,7 @@ func (g *guard) stop() {
 // abort ends one FUSE connection: all its calls return.
 func abort(minor int) {
 	if minor > 0 {
-		os.WriteFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", minor), []byte("1"), 0)
+		_ = control.Abort(minor) // gone already: nothing is in flight
 	}
 }
 

@@ -25,6 +25,10 @@ func (c *child) flock(fd, how int) error {
 	return c.err(ask{Op: "flock", FD: fd, Cmd: how})
 }
 
+// ends: locks that belong to an open end with its last close. On FUSE the
+// kernel tells the file system after close(2) has returned, so who wants the
+// lock next must be ready to wait for it, however short.
+
 const (
 	sh = unix.LOCK_SH | unix.LOCK_NB
 	ex = unix.LOCK_EX | unix.LOCK_NB
@@ -42,7 +46,7 @@ func flockExcludes(t *testing.T, dir string) {
 	ok(t, unix.Flock(fd, unix.LOCK_UN), "unlock")
 	ok(t, c.flock(cfd, ex), "exclusive by the other")
 	c.end()
-	ok(t, unix.Flock(fd, ex), "after its end")
+	ok(t, unix.Flock(fd, unix.LOCK_EX), "after its end") // waits: see ends
 }
 
 func flockOpen(t *testing.T, dir string) {
@@ -56,7 +60,7 @@ func flockOpen(t *testing.T, dir string) {
 	ok(t, unix.Close(fd), "close of the first")
 	want(t, unix.Flock(again, ex), unix.EAGAIN, "while the duplicate is open")
 	ok(t, unix.Close(dup), "close of the last")
-	ok(t, unix.Flock(again, ex), "after the last close")
+	ok(t, unix.Flock(again, unix.LOCK_EX), "after the last close") // waits: see ends
 	ok(t, unix.Flock(again, unix.LOCK_UN), "unlock")
 	ok(t, unix.Flock(again, unix.LOCK_UN), "unlock again")
 	want(t, unix.Flock(again, 77), unix.EINVAL, "an unknown operation")
@@ -149,6 +153,5 @@ func ofdClose(t *testing.T, dir string) {
 	ok(t, unix.Close(a), "close")
 	want(t, ofd(b, unix.F_OFD_SETLK, wr, 0, 0), unix.EAGAIN, "while a duplicate is open")
 	ok(t, unix.Close(dup), "close of the last")
-	// A waiting request: who closes may be ahead of the release.
-	ok(t, ofd(b, unix.F_OFD_SETLKW, wr, 0, 0), "after the last close")
+	ok(t, ofd(b, unix.F_OFD_SETLKW, wr, 0, 0), "after the last close") // waits: see ends
 }

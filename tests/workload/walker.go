@@ -137,7 +137,7 @@ func check(w *worker, seen map[string]int, n int) error {
 			return fmt.Errorf("listing shows %d of %d entries, %s is missing", static-2, n, name)
 		}
 	}
-	return fmt.Errorf("listing shows %d static entries, want %d with . and ..", static, n+2)
+	return fmt.Errorf("listing shows %d static entries, . and .. among them, want %d", static, n+2)
 }
 
 // sample compares one entry with what stat says of it.
