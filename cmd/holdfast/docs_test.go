@@ -40,8 +40,11 @@ func TestQuickStartWorks(t *testing.T) {
 		}
 		script += l + "\n"
 	}
-	for old, new := range map[string]string{"/srv/data": w.brick, "/mnt/data": w.mnt, "bin/holdfast mount": binary + " mount --log-file " + w.log, "bin/holdfast": binary, "count=50000": "count=200"} {
-		script = regexp.MustCompile(`(^|[\s=])`+regexp.QuoteMeta(old)).ReplaceAllString(script, "${1}"+new)
+	for _, r := range [][2]string{
+		{"/srv/data", w.brick}, {"/mnt/data", w.mnt}, {"count=50000", "count=200"},
+		{"bin/holdfast mount", binary + " mount --log-file " + w.log}, {"bin/holdfast", binary},
+	} {
+		script = regexp.MustCompile(`(^|[\s=])`+regexp.QuoteMeta(r[0])).ReplaceAllString(script, "${1}"+r[1])
 	}
 	c := exec.CommandContext(t.Context(), "sh", "-c", script)
 	c.Dir = w.dir
