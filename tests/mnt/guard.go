@@ -65,12 +65,13 @@ func deadline(t testing.TB) (time.Time, bool) {
 
 // guardScript waits for a line; an end without one is the death of the test
 // process. The start time keeps it from killing another process that got the
-// number.
+// number; nothing is removed while anything is mounted there.
 const guardScript = `
 read -r line && [ "$line" = done ] && exit 0
 ctl=$(mktemp -d) && mount -t fusectl fusectl "$ctl" && { echo 1 >"$ctl/$2/abort"; umount "$ctl"; rmdir "$ctl"; }
 umount -l "$1"
 [ "$(sed 's/.*) //' "/proc/$3/stat" | cut -d' ' -f20)" = "$4" ] && kill -9 "$3"
+rmdir "$1" && rm -rf "$(dirname "$1")"
 `
 
 // guard takes the mount away if the test process dies.

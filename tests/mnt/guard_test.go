@@ -66,9 +66,9 @@ func TestGuardCleansUpAfterAKilledTest(t *testing.T) {
 	}
 	cmd.Wait()
 	end := time.Now().Add(time.Minute)
-	for mounted(t, dir) || alive(pid) {
+	for mounted(t, dir) || alive(pid) || exists(filepath.Dir(dir)) {
 		if time.Now().After(end) {
-			t.Fatalf("after a minute: mounted %t, process %d alive %t", mounted(t, dir), pid, alive(pid))
+			t.Fatalf("after a minute: mounted %t, process %d alive %t, folder there %t", mounted(t, dir), pid, alive(pid), exists(filepath.Dir(dir)))
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -81,6 +81,11 @@ func mounted(t *testing.T, dir string) bool {
 		t.Fatal(err)
 	}
 	return strings.Contains(string(b), " "+dir+" ")
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func alive(pid int) bool {
