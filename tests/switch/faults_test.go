@@ -52,7 +52,7 @@ func (v *volume) gfid(name string) string {
 // inFlight waits until the kernel has at least n requests unanswered.
 func (v *volume) inFlight(n int) {
 	v.t.Helper()
-	path := fmt.Sprintf("/sys/fs/fuse/connections/%d/waiting", v.Minor())
+	path := fmt.Sprintf("%s/%d/waiting", v.fusectl(), v.Minor())
 	v.until(fmt.Sprintf("%d requests are in flight", n), func() bool {
 		b, err := os.ReadFile(path)
 		must(v.t, err)
@@ -60,6 +60,17 @@ func (v *volume) inFlight(n int) {
 		must(v.t, err)
 		return got >= n
 	})
+}
+
+// fusectl is the kernel's folder of FUSE connections, mounted for this test.
+func (v *volume) fusectl() string {
+	v.t.Helper()
+	if v.ctl == "" {
+		v.ctl = v.t.TempDir()
+		must(v.t, unix.Mount("fusectl", v.ctl, "fusectl", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""))
+		v.t.Cleanup(func() { must(v.t, unix.Unmount(v.ctl, unix.MNT_DETACH)) })
+	}
+	return v.ctl
 }
 
 func TestSlowWriteInTheOldGraphDoesNotSpoilTheNewOne(t *testing.T) {
@@ -291,7 +302,7 @@ func TestGraphThatCannotStartLeavesTheOldOneInService(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "bad.vol")
 		v.write(path, c.text)
-		_, err := v.TryReload(path)
+		_, err := v.TryReload(path, time.Minute)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want something about %q", name, err, c.want)
 		}
@@ -301,7 +312,7 @@ func TestGraphThatCannotStartLeavesTheOldOneInService(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hangs.vol")
 	v.write(path, v.text(g.layer("lookup")))
 	began := time.Now()
-	if _, err := v.TryReload(path, "--timeout", "1s"); err == nil || time.Since(began) > 10*time.Second {
+	if _, err := v.TryReload(path, time.Second); err == nil || time.Since(began) > 10*time.Second {
 		t.Errorf("a graph that hangs: %v after %v", err, time.Since(began))
 	}
 	wantRead(t, f, 0, "data")

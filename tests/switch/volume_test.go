@@ -2,6 +2,8 @@ package switchtest
 
 import (
 	"bufio"
+	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/tests/mnt"
 )
 
@@ -21,6 +24,8 @@ type volume struct {
 	brick   string
 	volfile string
 	next    int
+	client  *control.Client
+	ctl     string // see fusectl
 }
 
 // stacks are graphs above the brick, each different from its neighbours.
@@ -70,7 +75,42 @@ func newVolumeOpts(t testing.TB, opts []mnt.Option, stack ...string) *volume {
 	}
 	v.write(v.volfile, v.text(stack...))
 	v.M = mnt.Mount(t, v.volfile, opts...)
+	var err error
+	v.client, err = control.Open(v.Dir)
+	must(t, err)
 	return v
+}
+
+// TryReload, Reload and Status ask the mounted process directly. Running a
+// command would start a process of this one, and what it closes on its way to
+// exec would be flushed: a wait for ever where a test holds data back.
+func (v *volume) TryReload(volfile string, within time.Duration) (r mnt.Reload, err error) {
+	err = v.client.Ask(v.deadline(), control.Request{Op: control.OpReload, Volfile: volfile, Timeout: within}, &r)
+	return r, err
+}
+
+// Reload is TryReload of what must be taken.
+func (v *volume) Reload(volfile string) mnt.Reload {
+	v.t.Helper()
+	r, err := v.TryReload(volfile, time.Minute)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return r
+}
+
+// Status is the mount's.
+func (v *volume) Status() (s mnt.Status) {
+	v.t.Helper()
+	must(v.t, v.client.Ask(v.deadline(), control.Request{Op: control.OpStatus}, &s.Raw))
+	must(v.t, json.Unmarshal(s.Raw, &s))
+	return s
+}
+
+func (v *volume) deadline() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	v.t.Cleanup(cancel)
+	return ctx
 }
 
 func (v *volume) write(path, text string) {
@@ -86,11 +126,7 @@ func (v *volume) to(stack ...string) {
 	v.next++
 	path := filepath.Join(filepath.Dir(v.volfile), fmt.Sprintf("v%d.vol", v.next))
 	v.write(path, v.text(stack...))
-	r, err := v.TryReload(path)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	if r.Action != "switched" {
+	if r := v.Reload(path); r.Action != "switched" {
 		v.t.Fatalf("reload: %+v", r)
 	}
 }

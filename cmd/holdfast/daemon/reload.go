@@ -20,6 +20,7 @@ type wish struct {
 	src  source.Source
 	set  source.Settings
 	file *volfile.File
+	done bool // guarded by Daemon.mu; it serves, or was refused
 }
 
 // lastReload is how the latest change ended.
@@ -60,11 +61,22 @@ func (d *Daemon) tryReload(ctx context.Context, change func(*wish) error) (graph
 	if err != nil {
 		return graph.Result{}, err
 	}
+	defer func() {
+		d.mu.Lock()
+		w.done = true
+		d.mu.Unlock()
+	}()
 	// The Manager lets the latest wish win, in the order in which they reach
 	// it, which need not be the order in which the volfile was read. So who
 	// meets a later wish than its own sees to it that it is the last.
+	var did graph.Result // what the change itself did
 	for {
 		res, err := d.mgr.Reload(ctx, w.file)
+		if err == nil && res.Action == "none" && did.Action != "" {
+			did.Generation, res = res.Generation, did
+		} else if err == nil {
+			did = res
+		}
 		latest := d.latestWish()
 		if latest.seq == w.seq {
 			if err == nil && volfile.Diff(d.mgr.Current().File(), w.file).Kind != volfile.Same && ctx.Err() == nil {
@@ -78,6 +90,9 @@ func (d *Daemon) tryReload(ctx context.Context, change func(*wish) error) (graph
 		if err == nil && d.mgr.Current().File() == w.file {
 			d.commit(w)
 		}
+		d.mu.Lock()
+		w.done = true
+		d.mu.Unlock()
 		w = latest
 	}
 }
@@ -89,6 +104,9 @@ func (d *Daemon) wishFor(change func(*wish) error) (*wish, error) {
 	w := &wish{}
 	d.mu.Lock()
 	w.src, w.set = d.src, d.set
+	if l := d.latest; l != nil && !l.done {
+		w.src, w.set = l.src, l.set // what is on its way is not to be taken back
+	}
 	d.mu.Unlock()
 	if change != nil {
 		if err := change(w); err != nil {
