@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -116,6 +117,9 @@ func interruptible(fd, cmd int, lk *unix.Flock_t, after time.Duration) error {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, unix.SIGUSR1)
 	defer signal.Stop(ch)
+	if err := dontRestart(unix.SIGUSR1); err != nil {
+		return err
+	}
 	tid, began := unix.Gettid(), time.Now()
 	t := time.AfterFunc(after, func() { unix.Tgkill(os.Getpid(), tid, unix.SIGUSR1) })
 	defer t.Stop()
@@ -125,4 +129,22 @@ func interruptible(fd, cmd int, lk *unix.Flock_t, after time.Duration) error {
 			return err
 		}
 	}
+}
+
+// dontRestart takes SA_RESTART from the Go runtime's handler, so that a call
+// that the signal interrupts says so.
+func dontRestart(sig unix.Signal) error {
+	var act struct {
+		handler, flags, restorer uintptr
+		mask                     uint64
+	}
+	const restart = 0x10000000
+	if _, _, e := unix.Syscall6(unix.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(&act)), 8, 0, 0); e != 0 {
+		return e
+	}
+	act.flags &^= restart
+	if _, _, e := unix.Syscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0); e != 0 {
+		return e
+	}
+	return nil
 }

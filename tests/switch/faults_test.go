@@ -209,7 +209,6 @@ func TestHeldFileCanBeWaitedForInterruptibly(t *testing.T) {
 	v := newVolumeOpts(t, []mnt.Option{mnt.O("drain-timeout=1s")}, g.layer("writev"), "performance/write-behind")
 	f := create(t, v.path("f"), 0)
 	c := newChild(t, nil)
-	c.want("ok", "open f %s %d", v.path("f"), unix.O_RDWR)
 	g.close()
 	_, err := f.WriteAt([]byte("acknowledged"), 0)
 	must(t, err)

@@ -2,6 +2,7 @@ package switchtest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -177,7 +178,7 @@ func TestRemovedOpenDirectoryStaysOpen(t *testing.T) {
 		if _, err := d.Stat(); err != nil {
 			t.Fatal(err)
 		}
-		if names, err := d.Readdirnames(-1); err != nil && err != syscall.ENOENT || len(names) > 0 {
+		if names, err := d.Readdirnames(-1); err != nil && !errors.Is(err, syscall.ENOENT) || len(names) > 0 {
 			t.Fatal(names, err)
 		}
 		if _, err := d.Seek(0, io.SeekStart); err != nil {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,6 +36,9 @@ type lastReload struct {
 // everything stays as it was.
 func (d *Daemon) reload(ctx context.Context, by string, change func(*wish) error) (graph.Result, error) {
 	res, err := d.tryReload(ctx, change)
+	if errors.Is(err, errNothingNew) {
+		return res, err
+	}
 	last := lastReload{By: by, At: time.Now()}
 	if err != nil {
 		last.Error = err.Error()
@@ -95,6 +99,27 @@ func (d *Daemon) tryReload(ctx context.Context, change func(*wish) error) (graph
 		d.mu.Unlock()
 		w = latest
 	}
+}
+
+// errNothingNew ends a re-read for a change of the watched file when what is on
+// its way is of another file, or says the same already.
+var errNothingNew = errors.New("nothing new")
+
+// reread is the change that a change of the watched file makes.
+func (d *Daemon) reread(ctx context.Context, file string) {
+	d.reload(ctx, "watch", func(w *wish) error {
+		if w.src.Volfile != file {
+			return errNothingNew
+		}
+		d.mu.Lock()
+		l := d.latest
+		pending := l != nil && !l.done
+		d.mu.Unlock()
+		if f, err := w.src.Load(w.set); pending && err == nil && volfile.Diff(l.file, f).Kind == volfile.Same {
+			return errNothingNew
+		}
+		return nil
+	})
 }
 
 // wishFor reads the volfile, or makes the default graph, and numbers the wish.

@@ -59,7 +59,7 @@ func (d *Daemon) watchFile(ctx context.Context, file string) {
 			due = nil
 			// Beside the loop: a graph that hangs must not keep its
 			// correction from being seen.
-			d.wg.Go(func() { d.reload(ctx, "watch", nil) })
+			d.wg.Go(func() { d.reread(ctx, file) })
 		}
 	}
 }
