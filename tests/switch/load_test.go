@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,8 +25,6 @@ func TestNoApplicationNoticesSwitches(t *testing.T) {
 		must(t, os.Mkdir(dir, 0o755))
 		ps = append(ps, mnt.Load(t, workload.Config{Kind: kind, Dir: dir, ID: i, Seed: uint64(i), Partner: hfload}))
 	}
-	other := v.text(append([]string{"debug/io-stats"}, stacks[0]...)...)
-	v.write(filepath.Join(filepath.Dir(v.volfile), "reconfigured.vol"), other)
 	end := time.Now().Add(60 * time.Second)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -35,8 +32,8 @@ func TestNoApplicationNoticesSwitches(t *testing.T) {
 	for time.Now().Before(end) {
 		<-tick.C
 		if n%10 == 9 { // in place
-			v.to("debug/io-stats latency-measurement=on")
-			v.write(v.volfile, v.text("debug/io-stats latency-measurement=off"))
+			v.to("performance/read-ahead", "debug/io-stats latency-measurement=on")
+			v.write(v.volfile, v.text("performance/read-ahead", "debug/io-stats latency-measurement=off"))
 			if r := v.Reload(v.volfile); r.Action != "reconfigured" {
 				t.Errorf("a live option was %s", r.Action)
 			}

@@ -1,4 +1,6 @@
-// Package all is the one table of translator types.
+// Package all is the one table of translator types: what a volfile's `type` line
+// may name, and why the others that GlusterFS knows are refused. It owns nothing
+// and has no state.
 package all
 
 import (
