@@ -32,13 +32,13 @@ const (
 )
 
 type mReq struct {
-	stage, fd    uint8
-	cur, r, gens uint8 // what it read: current graph, binding
-	left         uint8 // operations to go
+	stage, fd uint8
+	cur, r    uint8 // what it read: current graph, binding
+	left      uint8 // operations to go
 }
 
 type mAttempt struct {
-	stage, gen, opened uint8
+	stage, gen uint8
 }
 
 type mFile struct {
@@ -81,7 +81,6 @@ type model struct {
 	t    *testing.T
 	seen map[mState]struct{}
 	todo []mState
-	bad  string
 }
 
 func (m *model) push(s mState) {

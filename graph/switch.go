@@ -21,7 +21,6 @@ type job struct {
 	began  time.Time
 	mark   time.Time // end of the last phase
 	g      *Graph    // the new graph, once built
-	live   []change  // what to reconfigure, once known
 	up     chan struct{}
 	// discarded says that a graph was built for it and will not serve.
 	discarded bool
