@@ -102,6 +102,10 @@ func cString(b []byte) (string, bool) {
 
 // decodeByServer has a ProtocolServer decode the request and encode the reply.
 func (r *request) decodeByServer() {
+	if uintptr(len(r.in)) < opFixed[r.op] {
+		r.replyStatus(gofuse.EIO)
+		return
+	}
 	if r.dec == nil {
 		d := newDecoder(r.s)
 		if _, err := r.s.prime(d); err != nil {

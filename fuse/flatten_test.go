@@ -119,7 +119,7 @@ func TestMountinfoPaths(t *testing.T) {
 	}
 }
 
-func TestReplyNamesEveryOpcodeOnce(t *testing.T) {
+func TestOpcodesHaveNamesOfTheirOwn(t *testing.T) {
 	seen := map[string]bool{}
 	for op, name := range opNames {
 		if name != "" && seen[name] {

@@ -130,14 +130,3 @@ func (s *Session) Unmount() error {
 	}
 	return nil
 }
-
-// Abort ends the connection by force: every request in flight fails in the
-// application with ECONNABORTED, and Serve returns. The mount point stays until
-// it is unmounted.
-func (s *Session) Abort() error {
-	path := fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", s.minor)
-	if err := os.WriteFile(path, []byte("1"), 0); err != nil {
-		return fmt.Errorf("abort the connection: %w", err)
-	}
-	return nil
-}

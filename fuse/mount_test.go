@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -144,7 +146,8 @@ type world struct {
 	config childConfig
 }
 
-// layers is a volfile: storage/posix on %DIR% with these types above.
+// layers is a volfile: storage/posix on %DIR% with these types above, each
+// followed by its options as in "debug/delay-gen enable=read gate=/x".
 func layers(types ...string) string {
 	text := "volume b\n type storage/posix\n option directory %DIR%\nend-volume\n"
 	below := "b"
@@ -152,7 +155,7 @@ func layers(types ...string) string {
 		typ, options, _ := strings.Cut(typ, " ")
 		name := fmt.Sprintf("x%d", i)
 		text += fmt.Sprintf("volume %s\n type %s\n", name, typ)
-		for o := range strings.SplitSeq(options, ",") {
+		for o := range strings.FieldsSeq(options) {
 			if o != "" {
 				text += " option " + strings.Replace(o, "=", " ", 1) + "\n"
 			}
@@ -218,7 +221,9 @@ func mount(t *testing.T, graph string, change func(*childConfig)) *world {
 }
 
 func (w *world) abort() {
-	os.WriteFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", w.minor), []byte("1"), 0)
+	if err := fuse.Abort(w.minor); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.Error(err)
+	}
 }
 
 // unmount ends the mount as an operator would, and waits for the process.

@@ -1,6 +1,10 @@
 package fuse
 
-import "strings"
+import (
+	"unsafe"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+)
 
 // Opcodes, as in the kernel's uapi/linux/fuse.h.
 const (
@@ -79,4 +83,19 @@ func opName(op uint32) string {
 	return "UNKNOWN"
 }
 
-func lowerName(op uint32) string { return strings.ToLower(opName(op)) }
+// opFixed is how long the fixed part is, of the operations that go-fuse
+// decodes: it would log those that are too short in a place of its own. What is
+// not here is a header and names.
+var opFixed = [opCount]uintptr{
+	opSetattr: unsafe.Sizeof(gofuse.SetAttrIn{}), opMknod: unsafe.Sizeof(gofuse.MknodIn{}), opMkdir: unsafe.Sizeof(gofuse.MkdirIn{}),
+	opRename: unsafe.Sizeof(gofuse.InHeader{}) + 8, opRename2: unsafe.Sizeof(gofuse.RenameIn{}), opLink: unsafe.Sizeof(gofuse.LinkIn{}),
+	opOpen: unsafe.Sizeof(gofuse.OpenIn{}), opOpendir: unsafe.Sizeof(gofuse.OpenIn{}),
+	opRelease: unsafe.Sizeof(gofuse.ReleaseIn{}), opReleasedir: unsafe.Sizeof(gofuse.ReleaseIn{}),
+	opFsync: unsafe.Sizeof(gofuse.FsyncIn{}), opFsyncdir: unsafe.Sizeof(gofuse.FsyncIn{}), opFlush: unsafe.Sizeof(gofuse.FlushIn{}),
+	opSetxattr: unsafe.Sizeof(gofuse.InHeader{}) + 8, opGetxattr: unsafe.Sizeof(gofuse.GetXAttrIn{}), opListxattr: unsafe.Sizeof(gofuse.GetXAttrIn{}),
+	opReaddir: unsafe.Sizeof(gofuse.ReadIn{}), opReaddirplus: unsafe.Sizeof(gofuse.ReadIn{}),
+	opGetlk: unsafe.Sizeof(gofuse.LkIn{}), opSetlk: unsafe.Sizeof(gofuse.LkIn{}), opSetlkw: unsafe.Sizeof(gofuse.LkIn{}),
+	opAccess: unsafe.Sizeof(gofuse.AccessIn{}), opCreate: unsafe.Sizeof(gofuse.CreateIn{}), opTmpfile: unsafe.Sizeof(gofuse.CreateIn{}),
+	opFallocate: unsafe.Sizeof(gofuse.FallocateIn{}), opLseek: unsafe.Sizeof(gofuse.LseekIn{}),
+	opCopyFileRange: unsafe.Sizeof(gofuse.CopyFileRangeIn{}),
+}
