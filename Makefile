@@ -20,6 +20,7 @@ deps:
 
 test: deps lint
 	$(GO) test $(TESTFLAGS) $(PACKAGES)
+	$(GO) test -count=1 -timeout 10m -run 'LeakNothing|CostLittle' ./tests/switch # what the race detector would hide
 
 lint:
 	@bad=$$(git ls-files '*.go' | xargs gofmt -l); \

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -303,6 +304,9 @@ func TestWaitForALockEndsWithASignal(t *testing.T) {
 // the time, and each becomes an INTERRUPT of what it is doing.
 func TestSignalsDoNotHurtIO(t *testing.T) {
 	w := mount(t, layers("features/locks", "debug/delay-gen enable=write,read,create,flush delay-duration=300 delay-percentage=100"), nil)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	tid := unix.Gettid()
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -311,7 +315,7 @@ func TestSignalsDoNotHurtIO(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				unix.Kill(os.Getpid(), unix.SIGURG)
+				unix.Tgkill(os.Getpid(), tid, unix.SIGURG)
 				time.Sleep(20 * time.Microsecond)
 			}
 		}

@@ -182,16 +182,18 @@ func (m *Manager) doBuild(j *job, gen uint64) event {
 func (m *Manager) doConnect(j *job) event {
 	var what atomic.Pointer[string]
 	ended := make(chan error, 1)
-	j.up = make(chan struct{})
+	// Past its time-out the start goes on by itself; the job may be gone then.
+	g, ctx, up := j.g, j.ctx, make(chan struct{})
+	j.up = up
 	m.wg.Go(func() {
-		defer close(j.up)
-		ended <- j.g.connect(j.ctx, func(s string) { what.Store(&s) })
+		defer close(up)
+		ended <- g.connect(ctx, func(s string) { what.Store(&s) })
 	})
 	var err error
 	select {
 	case err = <-ended:
 		if err == nil {
-			err = m.admissible(j.g)
+			err = m.admissible(g)
 		}
 	case <-j.ctx.Done():
 		err = j.ctx.Err()

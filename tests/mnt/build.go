@@ -49,7 +49,7 @@ func build(pkg string) (string, error) {
 	}
 	root := string(out[:len(out)-1])
 	dir, args := filepath.Join(root, "bin", "test"), []string{"build", "-tags", "invariants"}
-	if raceEnabled {
+	if RaceEnabled {
 		dir, args = filepath.Join(root, "bin", "test-race"), append(args, "-race")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {

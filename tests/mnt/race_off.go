@@ -2,4 +2,6 @@
 
 package mnt
 
-const raceEnabled = false
+// RaceEnabled says that this test and the programs it builds have the race
+// detector in them.
+const RaceEnabled = false

@@ -343,7 +343,7 @@ func TestThousandsOfBlockedReadersCostLittle(t *testing.T) {
 	}
 	v.inFlight(readers)
 	s := v.Status()
-	if mib := s.Process.RSSBytes >> 20; mib > 300 {
+	if mib := s.Process.RSSBytes >> 20; mib > 300 && !mnt.RaceEnabled {
 		t.Errorf("%d MiB resident with %d readers blocked", mib, readers)
 	}
 	g.open()
@@ -372,7 +372,7 @@ func TestThousandSwitchesWithThousandOpenFilesLeakNothing(t *testing.T) {
 	v.settled()
 	v.until("the goroutines end", func() bool { return v.Status().Process.Goroutines <= before.Process.Goroutines+5 })
 	after := v.Status()
-	if grown := (after.Process.RSSBytes - before.Process.RSSBytes) >> 20; grown > 20 {
+	if grown := (after.Process.RSSBytes - before.Process.RSSBytes) >> 20; grown > 20 && !mnt.RaceEnabled { // `make test` runs it without the detector too
 		t.Errorf("%d MiB more after %d switches", grown, switches)
 	}
 	t.Logf("before %+v after %+v", before.Process, after.Process)

@@ -190,7 +190,7 @@ func TestMalformedLocksAreRefused(t *testing.T) {
 		{xlator.LkSet, lock(1, 77, 0, 9)},
 		{xlator.LkSet, lock(1, unix.F_RDLCK, -1, 9)},
 		{xlator.LkSet, lock(1, unix.F_RDLCK, 5, 4)},
-		{xlator.LkWait + 1, lock(1, unix.F_RDLCK, 0, 9)},
+		{xlator.LkCancel + 1, lock(1, unix.F_RDLCK, 0, 9)},
 	} {
 		if _, e := g.lk(r.cmd, r.l); e != syscall.EINVAL {
 			t.Errorf("command %d of %+v: %v", r.cmd, r.l, e)
