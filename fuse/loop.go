@@ -48,10 +48,33 @@ func (s *Session) read() {
 			go s.read()
 		}
 		s.carryOut(r)
-		if s.idle.Add(1) > limit {
-			s.idle.Add(-1)
+		if s.tooMany(limit) {
 			return
 		}
+	}
+}
+
+// tooMany reports whether there are enough readers without the calling one,
+// which then ends.
+func (s *Session) tooMany(limit int32) bool {
+	for {
+		n := s.idle.Load()
+		if n <= limit {
+			return false
+		}
+		if s.idle.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+}
+
+// backSoon counts the reader of r as idle. It is called before the reply is
+// written: that wakes the application, whose next request would otherwise often
+// come while the reader is on its way back, and cost another reader.
+func (s *Session) backSoon(r *request) {
+	if !r.back {
+		r.back = true
+		s.idle.Add(1)
 	}
 }
 
@@ -151,6 +174,7 @@ func (s *Session) carryOut(r *request) {
 	}
 	ok := s.dispatch(r)
 	s.running.leave(r)
+	s.backSoon(r)
 	if ok {
 		r.end()
 		s.giveBack(r)
@@ -186,6 +210,7 @@ func (s *Session) panicked(p any) gofuse.Status {
 
 // send writes a reply.
 func (s *Session) send(r *request, parts ...[]byte) {
+	s.backSoon(r)
 	var err error
 	if len(parts) == 1 {
 		_, err = unix.Write(s.fd, parts[0])

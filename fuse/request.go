@@ -30,6 +30,7 @@ type request struct {
 	// deaf requests are not interrupted: close(2) must not fail because the
 	// process got a signal.
 	deaf bool
+	back bool // its reader counts as idle again
 
 	dec *decoder // made when it is first needed, then kept
 
@@ -90,7 +91,7 @@ func (r *request) end() {
 	if r.dst != nil {
 		r.dst.drop()
 	}
-	r.slot, r.dst, r.in = nil, nil, nil
+	r.slot, r.dst, r.in, r.back = nil, nil, nil, false
 	r.lookupReq, r.statReq = xlator.LookupReq{}, xlator.StatReq{}
 	r.readReq, r.writeReq = xlator.ReadvReq{}, xlator.WritevReq{}
 	r.call.Reset()
