@@ -23,7 +23,7 @@ import (
 // kernel plays the kernel's side of a session over a socket pair, for what a
 // real kernel does rarely or never. Everything else is tested on real mounts.
 type kernel struct {
-	*testing.T
+	testing.TB
 	fd     int
 	s      *Session
 	table  *fdtable.Table
@@ -42,7 +42,7 @@ func bytesOf[T any](v *T) []byte { return unsafe.Slice((*byte)(unsafe.Pointer(v)
 
 // play starts a session on storage/posix below features/locks; on top of that
 // comes what on makes, if it is not nil.
-func play(t *testing.T, opts Options, on func(xlator.Fops) xlator.Fops) *kernel {
+func play(t testing.TB, opts Options, on func(xlator.Fops) xlator.Fops) *kernel {
 	t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -53,7 +53,7 @@ func play(t *testing.T, opts Options, on func(xlator.Fops) xlator.Fops) *kernel 
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 20})
 	}
 	unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20})
-	k := &kernel{T: t, fd: pair[0], served: make(chan error, 1), unique: 2}
+	k := &kernel{TB: t, fd: pair[0], served: make(chan error, 1), unique: 2}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -132,12 +132,8 @@ func send[T any](k *kernel, op uint32, node uint64, fixed *T, rest ...[]byte) ui
 
 func sendAs[T any](k *kernel, unique uint64, op uint32, node uint64, fixed *T, rest ...[]byte) uint64 {
 	k.Helper()
-	msg := append([]byte(nil), bytesOf(fixed)...)
-	for _, b := range rest {
-		msg = append(msg, b...)
-	}
-	h := (*gofuse.InHeader)(unsafe.Pointer(&msg[0]))
-	h.Length, h.Opcode, h.Unique, h.NodeId, h.Pid = uint32(len(msg)), op, unique, node, 4711
+	msg := message(op, node, fixed, rest...)
+	(*gofuse.InHeader)(ptr(msg)).Unique = unique
 	if _, err := unix.Write(k.fd, msg); err != nil {
 		k.Fatal(err)
 	}
@@ -237,3 +233,16 @@ func (g *gated) Readv(ctx context.Context, r *xlator.ReadvReq) (*xlator.ReadvRep
 	<-g.gate
 	return g.Next.Readv(ctx, r)
 }
+
+// message is a request as bytes, without a number.
+func message[T any](op uint32, node uint64, fixed *T, rest ...[]byte) []byte {
+	msg := append([]byte(nil), bytesOf(fixed)...)
+	for _, b := range rest {
+		msg = append(msg, b...)
+	}
+	h := (*gofuse.InHeader)(ptr(msg))
+	h.Length, h.Opcode, h.NodeId, h.Pid = uint32(len(msg)), op, node, 4711
+	return msg
+}
+
+func ptr(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
