@@ -68,11 +68,15 @@ func newVolume(t testing.TB, stack ...string) *volume {
 // newVolumeOpts is newVolume with options of the mount.
 func newVolumeOpts(t testing.TB, opts []mnt.Option, stack ...string) *volume {
 	t.Helper()
-	dir := t.TempDir()
-	v := &volume{t: t, brick: filepath.Join(dir, "brick"), volfile: filepath.Join(dir, "test.vol")}
-	if err := os.Mkdir(v.brick, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	brick := filepath.Join(t.TempDir(), "brick")
+	must(t, os.Mkdir(brick, 0o755))
+	return newVolumeOn(t, brick, opts, stack...)
+}
+
+// newVolumeOn is newVolumeOpts on a brick that is there.
+func newVolumeOn(t testing.TB, brick string, opts []mnt.Option, stack ...string) *volume {
+	t.Helper()
+	v := &volume{t: t, brick: brick, volfile: filepath.Join(t.TempDir(), "test.vol")}
 	v.write(v.volfile, v.text(stack...))
 	v.M = mnt.Mount(t, v.volfile, opts...)
 	var err error
