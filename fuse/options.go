@@ -82,5 +82,9 @@ func setDefault[T comparable](v *T, to T) {
 	}
 }
 
-// idleReaders is how many goroutines may wait in read(2).
-func idleReaders() int32 { return int32(min(max(runtime.GOMAXPROCS(0), 2), 16)) }
+// idleReaders is how many goroutines may wait in read(2). Each holds one of the
+// Go scheduler's processors while it does; more of them than processors have
+// the scheduler take processors away and give them back all the time.
+func idleReaders() int32 {
+	return int32(min(max(min(runtime.NumCPU(), runtime.GOMAXPROCS(0)), 2), 16))
+}
