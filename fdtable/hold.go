@@ -74,10 +74,5 @@ func (t *Table) waitHeld(ctx context.Context, file xlator.GFID) error {
 	if h == nil {
 		return nil
 	}
-	select {
-	case <-h.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return await(ctx, h.done)
 }

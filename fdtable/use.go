@@ -113,7 +113,8 @@ func (t *Table) UseFDs(call *xlator.Call, a, b *BaseFD) (u Use, bfd *xlator.FD, 
 }
 
 // place is the slow half of UseNode: it returns where the file lives, on cur or
-// a newer graph, or on an older one where it is pinned.
+// a newer graph, or on an older one where it is pinned. Only the wait for a held
+// file can be interrupted: a move is short, and nobody expects EINTR of it.
 func (t *Table) place(ctx context.Context, n *Node, cur *graph.Graph) (*hint.Result[place], error) {
 	if err := t.waitHeld(ctx, n.gfid); err != nil {
 		return nil, err
@@ -124,7 +125,7 @@ func (t *Table) place(ctx context.Context, n *Node, cur *graph.Graph) (*hint.Res
 			return r, nil
 		}
 	}
-	return n.ref.Use(ctx, t, cur.Generation, func() (uint64, place, error) { return t.move(n) }, letPlaceGo)
+	return n.ref.Use(t.ctx, t, cur.Generation, func() (uint64, place, error) { return t.move(n) }, letPlaceGo)
 }
 
 // letPlaceGo: an Inode is memory, which the garbage collector takes.
@@ -144,7 +145,7 @@ func (t *Table) bind(ctx context.Context, b *BaseFD, cur *graph.Graph) (*hint.Re
 			return nil, err
 		}
 	}
-	return b.ref.Use(ctx, t, p.Key, func() (uint64, binding, error) { return t.follow(b) }, letBindingGo)
+	return b.ref.Use(t.ctx, t, p.Key, func() (uint64, binding, error) { return t.follow(b) }, letBindingGo)
 }
 
 func letBindingGo(r *hint.Result[binding]) { r.Value.g.Unbind(r.Value.fd) }

@@ -108,7 +108,7 @@ func (t *inflight) interruptAll() {
 		s := &t.shards[i]
 		s.mu.Lock()
 		for r := s.first; r != nil; r = r.next {
-			r.call.Interrupt()
+			r.call.End()
 		}
 		s.mu.Unlock()
 	}

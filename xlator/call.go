@@ -27,6 +27,7 @@ type Call struct {
 	mu          sync.Mutex
 	done        chan struct{} // guarded by mu; made by the first Done
 	interrupted atomic.Bool
+	ended       atomic.Bool
 }
 
 type callKey struct{}
@@ -57,6 +58,7 @@ func (c *Call) Reset() {
 	c.step.Store(0)
 	c.done = nil
 	c.interrupted.Store(false)
+	c.ended.Store(false)
 }
 
 // Interrupt cancels the call: waits that may end early return EINTR.
@@ -70,6 +72,15 @@ func (c *Call) Interrupt() {
 		close(c.done)
 	}
 }
+
+// End interrupts the call for good: nobody waits for its answer any more.
+func (c *Call) End() {
+	c.ended.Store(true)
+	c.Interrupt()
+}
+
+// Ended reports whether End was called.
+func (c *Call) Ended() bool { return c.ended.Load() }
 
 // Deadline implements context.Context: there is none.
 func (c *Call) Deadline() (time.Time, bool) { return time.Time{}, false }
