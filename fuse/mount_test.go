@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,6 +101,7 @@ func child(text string) error {
 		}
 		defer func() { pprof.StopCPUProfile(); f.Close() }()
 	}
+	var ending sync.Mutex
 	go func() {
 		in := bufio.NewScanner(os.Stdin)
 		fmt.Printf("ready %d\n", s.Connection())
@@ -113,10 +115,13 @@ func child(text string) error {
 				fmt.Printf("reloaded %v\n", load(strings.ReplaceAll(arg, "|", "\n")))
 			}
 		}
+		ending.Lock() // to its end: Abort may have something mounted
+		defer ending.Unlock()
 		unix.Unmount(cfg.Opts.Mountpoint, unix.MNT_DETACH)
 		s.Abort()
 	}()
 	err = s.Serve(table)
+	ending.Lock()
 	if cerr := mgr.Close(); err == nil {
 		err = cerr
 	}
