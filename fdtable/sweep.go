@@ -11,7 +11,7 @@ import (
 )
 
 // sweepers bounds how many idle files are moved at once after a switch.
-const sweepers = 8
+const sweepers = 2
 
 // Sweep implements graph.Tenant: it moves every open file to g. Files that
 // cannot move now are tried again until they have, or g is replaced.
