@@ -2,6 +2,7 @@ package fdtable
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -92,6 +93,7 @@ func (t *Table) sweep(ctx context.Context, g *graph.Graph, files []*Node) (left 
 			failed[i] = true
 			continue
 		}
+		runtime.Gosched() // requests come first
 		eg.Go(func() error {
 			if t.bringHome(ctx, n) {
 				moved.Add(1)

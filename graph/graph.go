@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -189,6 +190,7 @@ func (g *Graph) releaseLate() {
 	g.lateMu.Unlock()
 	for _, fd := range late {
 		g.Top.Release(fd)
+		runtime.Gosched() // thousands in a row: requests come first
 	}
 }
 

@@ -3,11 +3,12 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
 )
 
 const switchesPerRow = 10
@@ -64,6 +65,11 @@ func (b *bench) pause(n int) (r pauseResult, err error) {
 		}
 		files = append(files, f)
 	}
+	// Asked in this process: commands would take the processor that is measured.
+	client, err := control.Open(t.dir)
+	if err != nil {
+		return r, err
+	}
 	m := startMeter(files[0])
 	window := func() time.Duration { time.Sleep(300 * time.Millisecond); return m.take() }
 	for i := range switchesPerRow {
@@ -71,10 +77,11 @@ func (b *bench) pause(n int) (r pauseResult, err error) {
 		r.quiet = max(r.quiet, window())
 		began := time.Now()
 		value := []string{"off", "on"}[i%2]
-		if out, err := exec.Command(b.bin, "set", t.dir, "performance.write-behind", value).CombinedOutput(); err != nil {
-			return r, fmt.Errorf("set: %w: %s", err, out)
+		set := control.Request{Op: control.OpSet, Pairs: [][2]string{{"performance.write-behind", value}}}
+		if err := client.Ask(b.ctx, set, nil); err != nil {
+			return r, fmt.Errorf("set: %w", err)
 		}
-		if err := b.settled(t.dir); err != nil {
+		if err := b.settled(client); err != nil {
 			return r, err
 		}
 		r.move += time.Since(began) / switchesPerRow
@@ -85,19 +92,19 @@ func (b *bench) pause(n int) (r pauseResult, err error) {
 }
 
 // settled waits until every open file is on the latest graph.
-func (b *bench) settled(mnt string) error {
-	for range 3000 {
+func (b *bench) settled(client *control.Client) error {
+	for range 1000 {
 		var s struct {
 			Graphs struct{ Live int }
 			Files  struct{ Pending int }
 		}
-		if err := b.ask(&s, "status", mnt, "--json"); err != nil {
+		if err := client.Ask(b.ctx, control.Request{Op: control.OpStatus}, &s); err != nil {
 			return err
 		}
 		if s.Files.Pending == 0 && s.Graphs.Live == 1 {
 			return nil
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 	return fmt.Errorf("files never reach the new graph")
 }
