@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
+	"github.com/holdfast/holdfast/fuse"
 )
 
 func TestBusyMountIsNamedAndNotUnmounted(t *testing.T) {
@@ -141,7 +141,7 @@ func TestAbortedMountIsRemoved(t *testing.T) {
 	w := newWorld(t)
 	w.mount()
 	s := w.status()
-	if err := control.Abort(s.Mount.Connection); err != nil {
+	if err := fuse.Abort(s.Mount.Connection); err != nil {
 		t.Fatal(err)
 	}
 	w.waitGone(s.Process.PID)

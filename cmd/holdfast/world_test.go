@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
+	"github.com/holdfast/holdfast/fuse"
 )
 
 // binary is the program under test, built with the race detector.
@@ -70,7 +71,7 @@ func (w *world) cleanUp() {
 			break
 		}
 		w.Errorf("%s is still mounted", w.mnt)
-		control.Abort(m.Minor)
+		fuse.Abort(m.Minor)
 		unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.MNT_FORCE)
 	}
 	for _, pid := range w.processes() {

@@ -2,7 +2,7 @@ package mnt
 
 import (
 	"fmt"
-	"github.com/holdfast/holdfast/cmd/holdfast/control"
+	"github.com/holdfast/holdfast/fuse"
 	"io"
 	"os/exec"
 	"strconv"
@@ -106,7 +106,7 @@ func (g *guard) stop() {
 // abort ends one FUSE connection: all its calls return.
 func abort(minor int) {
 	if minor > 0 {
-		_ = control.Abort(minor) // gone already: nothing is in flight
+		_ = fuse.Abort(minor) // gone already: nothing is in flight
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
+	"github.com/holdfast/holdfast/fuse"
 )
 
 // grace is how long open files may go on after SIGTERM.
@@ -80,7 +81,7 @@ func (d *Daemon) terminate(s os.Signal) <-chan time.Time {
 
 func (d *Daemon) abort(why string) {
 	d.log.Warn("ending the connection by force", "why", why)
-	if err := control.Abort(d.session.Connection()); err != nil {
+	if err := fuse.Abort(d.session.Connection()); err != nil {
 		d.log.Error("abort", "err", err)
 	}
 }
