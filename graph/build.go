@@ -136,7 +136,7 @@ func (m *Manager) build(f *volfile.File, gen uint64) (*Graph, error) {
 		env := &xlator.Env{
 			Volume: v.Name, Type: typ, Options: opts,
 			Inodes: g.Inodes, Slots: slots, Phase: g.phase,
-			Pool: m.cfg.Pool, Errors: m.cfg.Errors,
+			Pool: m.cfg.Pool, Errors: m.cfg.Errors, Opens: m.cfg.Opens, Descriptors: m.cfg.Descriptors,
 			Log:        g.log.With("xlator", v.Name),
 			Generation: gen, Context: g.ctx, Mount: m.cfg.Mount,
 		}
@@ -196,4 +196,17 @@ func (g *Graph) providesLocks() bool {
 		}
 	}
 	return false
+}
+
+// RestoreLocks tells the translators that keep locks in memory what
+// applications hold in that file, before the graph's first request.
+func (g *Graph) RestoreLocks(file xlator.GFID, locks []xlator.Lock) error {
+	for i := range g.nodes {
+		if r, ok := g.nodes[i].x.(xlator.LockRestorer); ok {
+			if err := r.RestoreLocks(file, locks); err != nil {
+				return fmt.Errorf("translator %s: restore locks of %s: %w", g.nodes[i].name, file, err)
+			}
+		}
+	}
+	return nil
 }

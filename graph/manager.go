@@ -28,13 +28,19 @@ type Config struct {
 	Refused func(name string) (why string, known bool)
 	Pool    *xlator.Pool
 	Errors  xlator.WriteErrors
-	Log     *slog.Logger
-	Mount   xlator.MountOptions
+	Opens   xlator.Opens // may be nil
+	// Descriptors outlive the process; may be nil.
+	Descriptors xlator.Descriptors
+	Log         *slog.Logger
+	Mount       xlator.MountOptions
 	// DrainTimeout is how long a drain may take before the files that are
 	// still dirty are held and the swap goes ahead; 0 means 5 s.
 	DrainTimeout time.Duration
 	// ConnectTimeout is how long a new graph may take to come up; 0: 30 s.
 	ConnectTimeout time.Duration
+	// Generation is that of the last graph of an earlier process of the mount:
+	// the first graph gets the number after it.
+	Generation uint64
 	Tenant         Tenant
 }
 
@@ -89,6 +95,7 @@ func NewManager(cfg Config) *Manager {
 		cfg.ConnectTimeout = DefaultConnectTimeout
 	}
 	m := &Manager{cfg: cfg, events: make(chan event), closed: make(chan struct{}), live: map[uint64]*Graph{}}
+	m.gen = cfg.Generation
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	go m.loop()
 	return m

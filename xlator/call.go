@@ -22,6 +22,12 @@ type Call struct {
 	LockOwner uint64
 	Groups    []uint32
 
+	// Journal is where the call's record outlives the process; nil without a
+	// keeper and for the client's own work.
+	Journal Journal
+	// OnPark, if not nil, is called once the call waits for a lock.
+	OnPark func()
+
 	step atomic.Uint32
 
 	mu          sync.Mutex
@@ -55,6 +61,7 @@ func (c *Call) NextStep() uint32 { return c.step.Add(1) }
 // Reset makes the Call ready for another request. Nobody may still use it.
 func (c *Call) Reset() {
 	c.Unique, c.UID, c.GID, c.PID, c.LockOwner, c.Groups = 0, 0, 0, 0, 0, nil
+	c.Journal, c.OnPark = nil, nil
 	c.step.Store(0)
 	c.done = nil
 	c.interrupted.Store(false)

@@ -37,7 +37,11 @@ type Env struct {
 	Phase    *Phase
 	Pool     *Pool
 	Errors   WriteErrors
-	Log      *slog.Logger
+	// Opens is nil where nothing is open but what this process opens itself.
+	Opens Opens
+	// Descriptors is nil where nobody keeps any.
+	Descriptors Descriptors
+	Log         *slog.Logger
 	// Generation is the number of the graph, from 1.
 	Generation uint64
 	// Context ends when the graph is retired.
