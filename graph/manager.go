@@ -41,7 +41,7 @@ type Config struct {
 	// Generation is that of the last graph of an earlier process of the mount:
 	// the first graph gets the number after it.
 	Generation uint64
-	Tenant         Tenant
+	Tenant     Tenant
 }
 
 // Tenant owns the open files that move from graph to graph.
