@@ -1,0 +1,195 @@
+package state
+
+import "unsafe"
+
+// Entry is the head of a request slot: what is known of the request whose bytes
+// lie in the slot. The slot with its Entry is the request's journal.
+//
+//	0    8  bits 0-7 kind, bits 8-31 mark (0x485446), 32-63 flags
+//	8    8  order: requests are numbered as they are read
+//	16   8  bits 0-31 where the request begins in the slot, 32-63 its length
+//	24   8  how many processes have tried to carry it out
+//	32  16  gfid that was chosen for what it makes
+//	48   8  which of the two intents counts: 0 none, 1, 2
+//	56  48  first intent
+//	104 48  second intent
+//	152  8  fh whose error cursor the reply moves; 0: none
+//	160  8  to where
+//	168  8  length of the reply; 0: none yet
+//	176 336 the reply
+type Entry struct {
+	word   uint64
+	order  uint64
+	place  uint64
+	tries  uint64
+	gfid   [16]byte
+	which  uint64
+	intent [2]Intent
+	fh     uint64
+	cursor uint64
+	length uint64
+	reply  [MaxReply]byte
+}
+
+// MaxReply is the longest reply that an Entry keeps, in bytes.
+const MaxReply = 336
+
+// EntrySize is how much of a slot its Entry takes, in bytes.
+const EntrySize = entrySize
+
+const entrySize = int(unsafe.Sizeof(Entry{}))
+
+// Intent is xlator.Intent as it is recorded.
+type Intent struct {
+	Kind, Flags uint32
+	A, B        [16]byte
+	Size        uint64
+}
+
+// Kind says what a slot is used for.
+type Kind uint8
+
+const (
+	// Free slots hold nothing, or the data of a reply.
+	Free Kind = iota
+	// Reading slots have been given to read(2) on the device. There is a
+	// request in it if its first word is not zero: the word is zeroed before
+	// each read.
+	Reading
+	// Request slots hold a request that has not been answered, or whose answer
+	// is recorded and perhaps written.
+	Request
+	// Owed slots hold a WRITE that has been answered, or is about to be, and
+	// whose data has not reached the brick.
+	Owed
+)
+
+const mark = uint64(0x485446) << 8
+
+// Flags of an Entry.
+const (
+	// Interrupted: an INTERRUPT for the request was read.
+	Interrupted uint32 = 1 << iota
+)
+
+// EntryOf is the Entry of a slot.
+func EntryOf(slot []byte) *Entry { return view[Entry](slot) }
+
+// Kind is what the slot is used for; ok is false if the Entry is damaged.
+func (e *Entry) Kind() (k Kind, ok bool) {
+	w := load(&e.word)
+	return Kind(w), w == 0 || w&(0xffffff<<8) == mark && Kind(w) <= Owed && Kind(w) != Free
+}
+
+// Flags of the request.
+func (e *Entry) Flags() uint32 { return uint32(load(&e.word) >> 32) }
+
+// Clear makes the slot Free.
+func (e *Entry) Clear() { store(&e.word, 0) }
+
+// BeginRead makes the slot Reading: a request will be read to offset at.
+func (e *Entry) BeginRead(slot []byte, at int) {
+	store(view[uint64](slot[at:]), 0)
+	e.place = uint64(at)
+	store(&e.word, uint64(Reading)|mark)
+}
+
+// Admit makes the slot a Request, whose bytes are in it. What an earlier
+// request left in the Entry is gone.
+func (e *Entry) Admit(order uint64, at, length int) {
+	e.order, e.place = order, uint64(at)|uint64(length)<<32
+	e.tries, e.which, e.fh, e.length = 0, 0, 0, 0
+	e.gfid = [16]byte{}
+	store(&e.word, uint64(Request)|mark)
+}
+
+// Owe makes the slot Owed.
+func (e *Entry) Owe() { store(&e.word, uint64(Owed)|mark) }
+
+// SetInterrupted records that the request was interrupted.
+func (e *Entry) SetInterrupted() { store(&e.word, e.word|uint64(Interrupted)<<32) }
+
+// Order is the request's number.
+func (e *Entry) Order() uint64 { return e.order }
+
+// Request returns the bytes of the request in the slot, or nil if there is none
+// or the place is damaged.
+func (e *Entry) Request(slot []byte) []byte {
+	k, ok := e.Kind()
+	if !ok || k == Free {
+		return nil
+	}
+	at, n := int(uint32(e.place)), int(e.place>>32)
+	if at < 0 || at+8 > len(slot) {
+		return nil
+	}
+	if k == Reading {
+		n = int(uint32(load(view[uint64](slot[at:])))) // fuse_in_header.len
+	}
+	if n < 40 || n > len(slot)-at {
+		return nil
+	}
+	return slot[at:][:n:n]
+}
+
+// Try counts a process that carries the request out and returns how many have.
+func (e *Entry) Try() uint64 {
+	store(&e.tries, e.tries+1)
+	return e.tries
+}
+
+// GFID is the identity chosen for what the request makes.
+func (e *Entry) GFID() [16]byte { return e.gfid }
+
+// SetGFID records it. A kill in between leaves half of it: nothing was made
+// under it then.
+func (e *Entry) SetGFID(g [16]byte) { e.gfid = g }
+
+// Intent is what SetIntent recorded last.
+func (e *Entry) Intent() Intent {
+	w := load(&e.which)
+	if w < 1 || w > 2 {
+		return Intent{}
+	}
+	return e.intent[w-1]
+}
+
+// SetIntent records an intent.
+func (e *Entry) SetIntent(i Intent) {
+	next := 2 - e.which&1
+	if e.which == 0 {
+		next = 1
+	}
+	e.intent[next-1] = i
+	store(&e.which, next)
+}
+
+// SetCursor records, before the reply, that the reply reports the write errors
+// of the base fd fh up to number cursor.
+func (e *Entry) SetCursor(fh, cursor uint64) {
+	e.cursor = cursor
+	store(&e.fh, fh)
+}
+
+// Cursor returns what SetCursor recorded; fh 0: nothing.
+func (e *Entry) Cursor() (fh, cursor uint64) { return load(&e.fh), e.cursor }
+
+// SetReply records the reply, which is about to be written. It reports false if
+// it is too long to be kept.
+func (e *Entry) SetReply(b []byte) bool {
+	if len(b) > MaxReply {
+		return false
+	}
+	copy(e.reply[:], b)
+	store(&e.length, uint64(len(b)))
+	return true
+}
+
+// Reply is the recorded reply, nil if there is none.
+func (e *Entry) Reply() []byte {
+	n := load(&e.length)
+	if n < 16 || n > MaxReply {
+		return nil
+	}
+	return e.reply[:n:n]
+}
