@@ -20,13 +20,30 @@ const (
 
 // built remembers what this test process has built. It is the one thing that
 // all tests of a process share: linking takes seconds.
-var built sync.Map // package path -> func() (string, error)
+var built sync.Map // package path and kind -> func() (string, error)
 
 // Build builds a main package of this module, "cmd/holdfast" say, and returns
 // the program's path. The race detector is in it if it is in the test.
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
-	once, _ := built.LoadOrStore(pkg, sync.OnceValues(func() (string, error) { return build(pkg) }))
+	return buildOnce(t, pkg, false)
+}
+
+// BuildPlain builds a program as users have it: without the race detector and
+// without invariant checks, which both keep request memory on the heap, where a
+// kill loses it.
+func BuildPlain(t testing.TB, pkg string) string {
+	t.Helper()
+	return buildOnce(t, pkg, true)
+}
+
+func buildOnce(t testing.TB, pkg string, plain bool) string {
+	t.Helper()
+	type key struct {
+		pkg   string
+		plain bool
+	}
+	once, _ := built.LoadOrStore(key{pkg, plain}, sync.OnceValues(func() (string, error) { return build(pkg, plain) }))
 	bin, err := once.(func() (string, error))()
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +57,7 @@ func Binary(t testing.TB) string {
 	return Build(t, "cmd/holdfast")
 }
 
-func build(pkg string) (string, error) {
+func build(pkg string, plain bool) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
@@ -49,7 +66,10 @@ func build(pkg string) (string, error) {
 	}
 	root := string(out[:len(out)-1])
 	dir, args := filepath.Join(root, "bin", "test"), []string{"build", "-tags", "invariants"}
-	if RaceEnabled {
+	switch {
+	case plain:
+		dir, args = filepath.Join(root, "bin", "test-plain"), []string{"build"}
+	case RaceEnabled:
 		dir, args = filepath.Join(root, "bin", "test-race"), append(args, "-race")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -65,8 +65,12 @@ func TryMount(t testing.TB, src string, opts ...Option) (*M, error) {
 	if err := os.Chmod(base, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	bin := Binary
+	if c.plain {
+		bin = func(t testing.TB) string { return BuildPlain(t, "cmd/holdfast") }
+	}
 	m := &M{
-		t: t, Source: src, bin: Binary(t), base: base,
+		t: t, Source: src, bin: bin(t), base: base,
 		Dir: filepath.Join(base, "mnt"), log: filepath.Join(base, "holdfast.log"),
 		env: append(c.env, "GORACE=log_path="+filepath.Join(base, "race")),
 	}

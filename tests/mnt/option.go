@@ -11,6 +11,7 @@ type config struct {
 	env      []string
 	logLevel string
 	metrics  bool
+	plain    bool
 }
 
 // O adds options for -o.
@@ -36,6 +37,11 @@ func LogLevel(level string) Option {
 // WithMetrics serves metrics on a free port of this machine, for M.Metrics.
 func WithMetrics() Option {
 	return func(c *config) { c.metrics = true }
+}
+
+// Plain mounts with the program as users have it (BuildPlain).
+func Plain() Option {
+	return func(c *config) { c.plain = true }
 }
 
 func (c *config) commandLine(src, dir, log, metrics string) []string {
