@@ -43,6 +43,21 @@ type Status struct {
 		RSSBytes   int64 `json:"rss_bytes"`
 		Goroutines int   `json:"goroutines"`
 	} `json:"process"`
+	Keeper struct {
+		PID   int    `json:"pid"`
+		State string `json:"state"`
+	} `json:"keeper"`
+	Worker struct {
+		Generation uint64 `json:"generation"`
+		Restarts   uint64 `json:"restarts"`
+		Deaths     uint64 `json:"deaths"`
+	} `json:"worker"`
+	Recovery struct {
+		Requests uint64 `json:"requests"`
+		// ByKind counts by what became of them: replied, owed, again, ...
+		ByKind map[string]uint64 `json:"by_kind"`
+		LastMS float64           `json:"last_ms"`
+	} `json:"recovery"`
 
 	// Raw is all of it.
 	Raw json.RawMessage `json:"-"`

@@ -15,8 +15,14 @@ const readyTimeout = 3 * time.Minute
 // it works. If the test does not stop it, the end of the test does.
 func Load(t testing.TB, cfg workload.Config) *workload.Process {
 	t.Helper()
+	return LoadWith(t, Build(t, "tests/hfload"), cfg)
+}
+
+// LoadWith is Load with that hfload program.
+func LoadWith(t testing.TB, hfload string, cfg workload.Config) *workload.Process {
+	t.Helper()
 	ctx, kill := context.WithCancel(context.Background())
-	p, err := workload.Launch(ctx, Build(t, "tests/hfload"), cfg)
+	p, err := workload.Launch(ctx, hfload, cfg)
 	if err != nil {
 		kill()
 		t.Fatal(err)
