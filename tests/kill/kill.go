@@ -1,0 +1,81 @@
+package kill
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Children lists the processes that pid has started and not yet waited for
+// (proc(5), children).
+func Children(pid int) (all []int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, w := range strings.Fields(string(b)) {
+			if n, err := strconv.Atoi(w); err == nil {
+				all = append(all, n)
+			}
+		}
+	}
+	return all
+}
+
+// Workers sends SIGKILL to every worker that the keeper has now, and returns
+// pidfds of them, which the caller closes.
+func Workers(keeper int) (pidfds []int) {
+	for _, pid := range Children(keeper) {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		if parent(pid) == keeper && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
+			pidfds = append(pidfds, fd)
+			continue
+		}
+		unix.Close(fd)
+	}
+	return pidfds
+}
+
+// Now kills the workers and returns how many.
+func Now(keeper int) int {
+	fds := Workers(keeper)
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+	return len(fds)
+}
+
+// AndWait kills the workers and returns when they are dead.
+func AndWait(keeper int) error {
+	var left error
+	for _, fd := range Workers(keeper) {
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20_000); n != 1 {
+			left = fmt.Errorf("a worker of keeper %d does not die: %v", keeper, err)
+		}
+		unix.Close(fd)
+	}
+	return left
+}
+
+// parent is the parent of pid, or 0 (proc(5), stat).
+func parent(pid int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if len(f) < 2 {
+		return 0
+	}
+	n, _ := strconv.Atoi(f[1])
+	return n
+}
