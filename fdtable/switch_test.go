@@ -33,7 +33,7 @@ type mount struct {
 func newMount(t testing.TB, text string) *mount {
 	m := &mount{t: t, dir: t.TempDir()}
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	m.table = fdtable.New(log)
+	m.table = fdtable.New(log, nil)
 	m.mgr = graph.NewManager(graph.Config{
 		Types: all.Find, Refused: all.Refused, Pool: xlator.NewPool(), Errors: m.table, Log: log,
 		Tenant: m.table, DrainTimeout: time.Second, ConnectTimeout: 5 * time.Second,

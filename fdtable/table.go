@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/graph"
 	"github.com/holdfast/holdfast/xlator"
 )
@@ -20,10 +22,13 @@ type Graphs interface {
 // Table is the nodes and base fds of one mount.
 type Table struct {
 	graphs Graphs // constant after Attach
-	log    *slog.Logger
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	// Constant after construction.
+	log      *slog.Logger
+	mem      *state.Memory // nil: nothing is recorded
+	patience time.Duration // how long a failing reopen is repeated
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
 
 	nodes  slab[Node, *Node]
 	fds    slab[BaseFD, *BaseFD]
@@ -49,10 +54,34 @@ type shard struct {
 	m  map[xlator.GFID]*Node // guarded by mu, as are Node.lookups and Node.opens
 }
 
-// New returns a table that knows only the root. Attach comes before the first
-// request.
-func New(log *slog.Logger) *Table {
-	t := &Table{log: log, holds: map[xlator.GFID]*hold{}, orphan: map[xlator.GFID]error{}}
+// DefaultRecoveryDeadline is how long requests wait for a file that cannot be
+// opened again.
+const DefaultRecoveryDeadline = 60 * time.Second
+
+// Option is something that New may be told.
+type Option func(*Table)
+
+// RecoveryDeadline is how long the reopening of a file is repeated before the
+// requests that wait for it get the error; 0 means 60 s.
+func RecoveryDeadline(d time.Duration) Option {
+	return func(t *Table) {
+		if d > 0 {
+			t.patience = d
+		}
+	}
+}
+
+// New returns a table that records what it knows in mem, and knows what an
+// earlier process of the mount has recorded there; without durable memory (mem
+// nil or plain) it knows only the root. Attach comes before the first request.
+func New(log *slog.Logger, mem *state.Memory, options ...Option) *Table {
+	t := &Table{log: log, patience: DefaultRecoveryDeadline, holds: map[xlator.GFID]*hold{}, orphan: map[xlator.GFID]error{}}
+	if mem.Durable() {
+		t.mem = mem
+	}
+	for _, o := range options {
+		o(t)
+	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	for i := range t.shards {
 		t.shards[i].m = map[xlator.GFID]*Node{}
@@ -99,6 +128,35 @@ func (t *Table) Found(g xlator.GFID, typ xlator.FileType) *Node {
 	}
 	n.lookups++
 	return n
+}
+
+// HasOpen implements xlator.Opens.
+func (t *Table) HasOpen(g xlator.GFID) bool {
+	s := t.shard(g)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.m[g]
+	return n != nil && n.opens > 0
+}
+
+// EachOpen implements xlator.Opens. No lock is held while fn runs.
+func (t *Table) EachOpen(fn func(xlator.GFID) bool) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		var open []xlator.GFID
+		s.mu.Lock()
+		for g, n := range s.m {
+			if n.opens > 0 {
+				open = append(open, g)
+			}
+		}
+		s.mu.Unlock()
+		for _, g := range open {
+			if !fn(g) {
+				return
+			}
+		}
+	}
 }
 
 // find returns the node of that gfid if there is one.

@@ -93,7 +93,7 @@ func (k *kernel) graph(log *slog.Logger, on func(xlator.Fops) xlator.Fops) {
 	if err != nil {
 		k.Fatal(err)
 	}
-	k.table = fdtable.New(log)
+	k.table = fdtable.New(log, nil)
 	mgr := graph.NewManager(graph.Config{Types: types, Refused: all.Refused, Pool: xlator.NewPool(), Errors: k.table, Log: log, Tenant: k.table, DrainTimeout: time.Second})
 	k.table.Attach(mgr)
 	if err := mgr.Start(context.Background(), f); err != nil {

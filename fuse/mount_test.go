@@ -71,7 +71,7 @@ func child(text string) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	cfg.Opts.Log = log
-	table := fdtable.New(log)
+	table := fdtable.New(log, nil)
 	mgr := graph.NewManager(graph.Config{
 		Types: all.Find, Refused: all.Refused, Pool: xlator.NewPool(), Errors: table, Log: log, Tenant: table,
 		DrainTimeout: time.Second,

@@ -151,7 +151,7 @@ func (d *Daemon) firstGraph(ctx context.Context) error {
 		return err
 	}
 	d.pool = xlator.NewPool()
-	d.table = fdtable.New(d.log)
+	d.table = fdtable.New(d.log, nil)
 	d.mgr = graph.NewManager(graph.Config{
 		Types: d.cfg.Types, Refused: d.cfg.Refused, Pool: d.pool, Errors: d.table, Log: d.log,
 		Mount:        xlator.MountOptions{AllowForeignBrick: o.AllowForeignBrick, ReadOnly: o.ReadOnly()},
