@@ -17,7 +17,9 @@ type decoder struct {
 
 func newDecoder(s *Session) *decoder {
 	d := &decoder{RawFileSystem: gofuse.NewDefaultRawFileSystem()}
-	d.server = gofuse.NewProtocolServer(d, s.mountOptions())
+	o := mountOptions(&s.opts)
+	o.PanicHandler = s.panicked
+	d.server = gofuse.NewProtocolServer(d, o)
 	return d
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"unsafe"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
@@ -37,29 +38,26 @@ const wanted = gofuse.CAP_HANDLE_KILLPRIV_V2 |
 // write-back cache do not go with more than one client.
 const unwanted = gofuse.CAP_NO_OPEN_SUPPORT | gofuse.CAP_NO_OPENDIR_SUPPORT | gofuse.CAP_PASSTHROUGH | gofuse.CAP_WRITEBACK_CACHE
 
-// mountOptions are those of every ProtocolServer of the mount: its answer to
-// INIT depends on them.
-func (s *Session) mountOptions() *gofuse.MountOptions {
-	o := &gofuse.MountOptions{
-		MaxWrite:             s.opts.MaxWrite,
-		MaxBackground:        s.opts.MaxBackground,
-		EnableAcl:            s.opts.ACL,
+// mountOptions are those of every ProtocolServer of a mount: its answer to INIT
+// depends on them.
+func mountOptions(o *Options) *gofuse.MountOptions {
+	return &gofuse.MountOptions{
+		MaxWrite:             o.MaxWrite,
+		MaxBackground:        o.MaxBackground,
+		EnableAcl:            o.ACL,
 		ExtraCapabilities:    wanted,
 		DisabledCapabilities: unwanted,
-		Logger:               s.decoderLog,
-		PanicHandler:         s.panicked,
+		Logger:               slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
-	return o
 }
 
-// handshake reads INIT, has a ProtocolServer answer it and keeps both.
-func (s *Session) handshake() error {
-	sl := s.slots.big()
-	defer sl.drop()
+// handshake reads INIT, answers it and keeps both.
+func (d *Device) handshake(opts *Options) error {
+	in := make([]byte, 2*pageSize) // the least that the kernel takes
 	var n int
 	for {
 		var err error
-		n, err = unix.Read(s.fd, sl.mem[requestAt:])
+		n, err = unix.Read(d.FD, in)
 		if err == nil {
 			break
 		}
@@ -67,28 +65,26 @@ func (s *Session) handshake() error {
 			return fmt.Errorf("read INIT: %w", err)
 		}
 	}
-	in := sl.mem[requestAt:][:n]
-	if n < int(unsafe.Sizeof(gofuse.InHeader{})) || (*gofuse.InHeader)(unsafe.Pointer(&in[0])).Opcode != opInit {
+	if n < int(unsafe.Sizeof(gofuse.InitIn{})) || (*gofuse.InHeader)(unsafe.Pointer(&in[0])).Opcode != opInit {
 		return errors.New("the kernel's first request is not INIT")
 	}
-	s.initIn = bytes.Clone(in)
-	out, err := s.prime(newDecoder(s))
+	d.InitIn = bytes.Clone(in[:n])
+	out, err := answerInit(gofuse.NewProtocolServer(gofuse.NewDefaultRawFileSystem(), mountOptions(opts)), d.InitIn)
 	if err != nil {
 		return err
 	}
-	s.initOut = out
-	s.caps = (*gofuse.InitOut)(unsafe.Pointer(&out[outHeader])).Flags64()
-	if _, err := unix.Write(s.fd, out); err != nil {
+	d.InitOut = out
+	if _, err := unix.Write(d.FD, out); err != nil {
 		return fmt.Errorf("answer INIT: %w", err)
 	}
 	return nil
 }
 
-// prime feeds a decoder with the INIT of the mount and returns its answer.
-func (s *Session) prime(d *decoder) ([]byte, error) {
+// answerInit has a ProtocolServer answer INIT.
+func answerInit(server *gofuse.ProtocolServer, in []byte) ([]byte, error) {
 	buf := make([]uint64, (outHeader+int(unsafe.Sizeof(gofuse.InitOut{})))/8)
 	out := unsafe.Slice((*byte)(unsafe.Pointer(&buf[0])), len(buf)*8)
-	n, status := d.server.HandleRequest([][]byte{s.initIn}, [][]byte{out})
+	n, status := server.HandleRequest([][]byte{in}, [][]byte{out})
 	if status != gofuse.OK || n != len(out) {
 		return nil, fmt.Errorf("INIT: cannot speak with this kernel (%v)", status)
 	}
@@ -98,9 +94,42 @@ func (s *Session) prime(d *decoder) ([]byte, error) {
 	}
 	// go-fuse makes a zero a one; without passthrough nothing may be stacked
 	// below, and the kernel's own limit stays whole.
-	(*gofuse.InitOut)(unsafe.Pointer(&out[outHeader])).MaxStackDepth = 0
+	initOf(out).MaxStackDepth = 0
 	return out, nil
 }
+
+func initOf(out []byte) *gofuse.InitOut { return (*gofuse.InitOut)(unsafe.Pointer(&out[outHeader])) }
+
+// agree takes over what was said at INIT, perhaps by another version of the
+// program with other options: what was agreed then holds for the life of the
+// mount, and a session that cannot honour it refuses.
+func (s *Session) agree(d *Device) error {
+	if len(d.InitOut) != outHeader+int(unsafe.Sizeof(gofuse.InitOut{})) || len(d.InitIn) < int(unsafe.Sizeof(gofuse.InitIn{})) {
+		return fmt.Errorf("INIT of %d bytes, answered by %d", len(d.InitIn), len(d.InitOut))
+	}
+	agreed := initOf(bytes.Clone(d.InitOut))
+	s.caps = agreed.Flags64()
+	if agreed.MaxWrite < pageSize || agreed.MaxWrite > defaultMaxWrite {
+		return fmt.Errorf("the mount was made with max-write %d; this version serves %d to %d", agreed.MaxWrite, pageSize, defaultMaxWrite)
+	}
+	s.opts.MaxWrite, s.opts.MaxBackground = int(agreed.MaxWrite), int(agreed.MaxBackground)
+	s.opts.ACL = s.opts.ACL || s.caps&gofuse.CAP_POSIX_ACL != 0
+	// The decoders see a kernel that offers what was agreed, and no more.
+	s.initIn = bytes.Clone(d.InitIn)
+	offer := (*gofuse.InitIn)(unsafe.Pointer(&s.initIn[0]))
+	offer.Flags, offer.Flags2 = uint32(s.caps), uint32(s.caps>>32)
+	out, err := s.prime(newDecoder(s))
+	if err != nil {
+		return err
+	}
+	if have := initOf(out).Flags64(); have != s.caps {
+		return fmt.Errorf("the mount was made with features that this version does not serve: %v", featuresOf(s.caps&^have))
+	}
+	return nil
+}
+
+// prime tells a decoder what was agreed at INIT and returns its answer.
+func (s *Session) prime(d *decoder) ([]byte, error) { return answerInit(d.server, s.initIn) }
 
 // capNames are the features that people ask about.
 var capNames = []struct {
@@ -118,12 +147,18 @@ var capNames = []struct {
 }
 
 // Features lists what kernel and session have agreed on at INIT.
-func (s *Session) Features() []string {
+func (s *Session) Features() []string { return featuresOf(s.caps) }
+
+func featuresOf(caps uint64) []string {
 	var names []string
 	for _, c := range capNames {
-		if s.caps&c.flag != 0 {
+		if caps&c.flag != 0 {
 			names = append(names, c.name)
+			caps &^= c.flag
 		}
+	}
+	if caps &^= gofuse.CAP_FILE_OPS | gofuse.CAP_INIT_EXT | gofuse.CAP_ALLOW_IDMAP; caps != 0 {
+		names = append(names, fmt.Sprintf("%#x", caps))
 	}
 	return names
 }

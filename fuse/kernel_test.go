@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/fdtable"
+	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/graph"
 	"github.com/holdfast/holdfast/graph/volfile"
 	"github.com/holdfast/holdfast/xlator"
@@ -25,6 +26,7 @@ import (
 type kernel struct {
 	testing.TB
 	fd     int
+	dev    *Device
 	s      *Session
 	table  *fdtable.Table
 	served chan error
@@ -59,16 +61,21 @@ func play(t testing.TB, opts Options, on func(xlator.Fops) xlator.Fops) *kernel 
 	}
 	opts.ACL = true
 	opts.setDefaults()
-	k.s = newSession(opts, pair[1])
+	k.dev = &Device{FD: pair[1]}
 	in := kernelInit()
 	if _, err := unix.Write(k.fd, bytesOf(&in)); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.s.handshake(); err != nil {
+	if err := k.dev.handshake(&opts); err != nil {
 		t.Fatal(err)
 	}
 	if h, _ := k.reply(); h.Unique != 2 || h.Status != 0 {
 		t.Fatalf("INIT: %+v", h)
+	}
+	mem := state.Plain()
+	t.Cleanup(func() { mem.Close() })
+	if k.s, err = NewSession(opts, k.dev, mem); err != nil {
+		t.Fatal(err)
 	}
 	k.graph(opts.Log, on)
 	go func() { k.served <- k.s.Serve(k.table) }()

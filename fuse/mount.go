@@ -12,10 +12,20 @@ import (
 
 const device = "/dev/fuse"
 
+// Device is the kernel's end of a mount: what a Session serves. It outlives
+// processes: whoever inherits the descriptor and knows what was said at INIT has
+// all that a Session needs.
+type Device struct {
+	FD    int // of /dev/fuse
+	Minor int // of the mount's st_dev: the number of its connection
+	// INIT as the kernel sent it and as it was answered.
+	InitIn, InitOut []byte
+}
+
 // Mount opens /dev/fuse, mounts the file system and answers the kernel's INIT.
-// From then on the mount exists, and requests wait until Serve is called. After
-// an error nothing is left behind.
-func Mount(opts Options) (*Session, error) {
+// From then on the mount exists, and requests wait until a Session serves it.
+// After an error nothing is left behind.
+func Mount(opts Options) (*Device, error) {
 	opts.setDefaults()
 	fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -34,18 +44,26 @@ func Mount(opts Options) (*Session, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("mount %s on %s (type %s, options %s): %w", opts.Source, opts.Mountpoint, fstype, strings.Join(data, ","), err)
 	}
-	s := newSession(opts, fd)
-	if err = s.handshake(); err == nil {
-		s.minor, err = connection(fd, opts.Mountpoint)
+	d := &Device{FD: fd}
+	if err = d.handshake(&opts); err == nil {
+		d.Minor, err = connection(fd, opts.Mountpoint)
 	}
 	if err != nil {
 		_ = unix.Unmount(opts.Mountpoint, unix.MNT_DETACH)
-		s.slots.close()
 		unix.Close(fd)
 		return nil, fmt.Errorf("mount %s on %s: %w", opts.Source, opts.Mountpoint, err)
 	}
-	s.raiseReadAhead()
-	return s, nil
+	d.raiseReadAhead(&opts)
+	return d, nil
+}
+
+// Close closes the descriptor. The connection ends with the last one of all
+// processes; a Session closes its own.
+func (d *Device) Close() error {
+	if err := unix.Close(d.FD); err != nil {
+		return fmt.Errorf("close %s: %w", device, err)
+	}
+	return nil
 }
 
 // connection finds the number of the connection: the minor of the mount's
@@ -107,26 +125,22 @@ func unescape(s string) string {
 // raiseReadAhead widens the kernel's window for sequential buffered reads,
 // which INIT can only narrow. Best effort: without it such reads come in pieces
 // of 128 KiB.
-func (s *Session) raiseReadAhead() {
-	path := fmt.Sprintf("/sys/class/bdi/0:%d/read_ahead_kb", s.minor)
-	if err := os.WriteFile(path, []byte(strconv.Itoa(s.opts.ReadAhead>>10)), 0); err != nil {
-		s.log.Debug("readahead stays at the kernel's default", "err", err)
+func (d *Device) raiseReadAhead(opts *Options) {
+	path := fmt.Sprintf("/sys/class/bdi/0:%d/read_ahead_kb", d.Minor)
+	if err := os.WriteFile(path, []byte(strconv.Itoa(opts.ReadAhead>>10)), 0); err != nil {
+		opts.Log.Debug("readahead stays at the kernel's default", "err", err)
 	}
 }
 
-// Connection is the number of the mount's connection: the minor of its st_dev,
-// and its name in /sys/fs/fuse/connections.
-func (s *Session) Connection() int { return s.minor }
-
-// Unmount takes the mount away. If it is in use it is detached: nobody new gets
+// Unmount takes a mount away. If it is in use it is detached: nobody new gets
 // in, and Serve returns when the last user has gone.
-func (s *Session) Unmount() error {
-	err := unix.Unmount(s.opts.Mountpoint, unix.UMOUNT_NOFOLLOW)
+func Unmount(mountpoint string) error {
+	err := unix.Unmount(mountpoint, unix.UMOUNT_NOFOLLOW)
 	if err == unix.EBUSY {
-		err = unix.Unmount(s.opts.Mountpoint, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
+		err = unix.Unmount(mountpoint, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
 	}
 	if err != nil {
-		return fmt.Errorf("unmount %s: %w", s.opts.Mountpoint, err)
+		return fmt.Errorf("unmount %s: %w", mountpoint, err)
 	}
 	return nil
 }

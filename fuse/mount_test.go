@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/fdtable"
+	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/fuse"
 	"github.com/holdfast/holdfast/graph"
 	"github.com/holdfast/holdfast/graph/volfile"
@@ -87,7 +88,13 @@ func child(text string) error {
 	if err := load(cfg.Volfile); err != nil {
 		return err
 	}
-	s, err := fuse.Mount(cfg.Opts)
+	dev, err := fuse.Mount(cfg.Opts)
+	if err != nil {
+		return err
+	}
+	mem := state.Plain()
+	defer mem.Close()
+	s, err := fuse.NewSession(cfg.Opts, dev, mem)
 	if err != nil {
 		return err
 	}

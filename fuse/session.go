@@ -3,7 +3,6 @@ package fuse
 import (
 	"context"
 	"fmt"
-	"log"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -13,19 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/fdtable"
+	"github.com/holdfast/holdfast/fdtable/state"
 )
 
-// Session is one mount, from Mount to its end.
+// Session is one process's service of a mount.
 type Session struct {
 	// Constant after construction.
 	opts       Options
 	log        *slog.Logger
-	decoderLog *log.Logger // go-fuse's own remarks, at debug level
-	fd         int         // /dev/fuse
+	fd         int // /dev/fuse
 	minor      int
-	initIn     []byte // INIT as the kernel sent it
-	initOut    []byte // and as it was answered
-	caps       uint64
+	mem        *state.Memory
+	initIn     []byte // INIT as if the kernel had offered what was agreed
+	caps       uint64 // agreed at INIT
 	slots      *slots
 	large      *semaphore.Weighted // bytes of large writes in flight
 	notifier   *notifier
@@ -47,14 +46,29 @@ type Session struct {
 	stats stats
 }
 
-func newSession(opts Options, fd int) *Session {
-	s := &Session{opts: opts, log: opts.Log, fd: fd, gone: make(chan struct{})}
-	s.decoderLog = slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug)
-	s.slots = newSlots(newMemory(), opts.MaxWrite, opts.EarlyWrites)
-	s.large = semaphore.NewWeighted(max(opts.LargeWrites, int64(opts.MaxWrite)))
+// NewSession returns a session that serves the mount behind dev, with mem as
+// its memory. It refuses a mount of which it cannot honour what was agreed at
+// INIT; then dev remains the caller's, otherwise its descriptor belongs to the
+// session. mem stays the caller's: it may be closed when Serve has returned, the
+// graphs are closed and no request hangs.
+func NewSession(opts Options, dev *Device, mem *state.Memory) (*Session, error) {
+	opts.setDefaults()
+	s := &Session{opts: opts, log: opts.Log, fd: dev.FD, minor: dev.Minor, mem: mem, gone: make(chan struct{})}
+	if err := s.agree(dev); err != nil {
+		return nil, err
+	}
+	s.slots = newSlots(newMemory(), s.opts.MaxWrite, opts.EarlyWrites)
+	s.large = semaphore.NewWeighted(max(opts.LargeWrites, int64(s.opts.MaxWrite)))
 	s.notifier = newNotifier(s)
-	return s
+	return s, nil
 }
+
+// Connection is the number of the mount's connection: the minor of its st_dev,
+// and its name in /sys/fs/fuse/connections.
+func (s *Session) Connection() int { return s.minor }
+
+// Unmount takes the mount away (see the function of that name).
+func (s *Session) Unmount() error { return Unmount(s.opts.Mountpoint) }
 
 // Serve carries out the kernel's requests until the mount is gone, and then
 // returns nil. When it returns no request is running, or the hanging ones have

@@ -20,11 +20,11 @@ func TestEveryDecoderAnswersInitAlike(t *testing.T) {
 	k := play(t, Options{}, nil)
 	for range 2 {
 		out, err := k.s.prime(newDecoder(k.s))
-		if err != nil || !bytes.Equal(out, k.s.initOut) {
-			t.Fatalf("%x, %v; want %x", out, err, k.s.initOut)
+		if err != nil || !bytes.Equal(out, k.dev.InitOut) {
+			t.Fatalf("%x, %v; want %x", out, err, k.dev.InitOut)
 		}
 	}
-	out := as[gofuse.InitOut](k, k.s.initOut[outHeader:])
+	out := as[gofuse.InitOut](k, k.dev.InitOut[outHeader:])
 	if out.MaxWrite != 1<<20 || out.MaxBackground != 64 || out.MaxPages != 256 || out.MaxStackDepth != 0 {
 		t.Errorf("%+v", out)
 	}

@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"time"
 
+	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/fuse"
 )
 
@@ -24,9 +26,12 @@ func (d *Daemon) mount() error {
 	if o.DefaultPermissions {
 		opts.Data = append(opts.Data, "default_permissions")
 	}
-	var err error
-	if d.session, err = fuse.Mount(opts); err != nil {
+	dev, err := fuse.Mount(opts)
+	if err != nil {
 		return err
+	}
+	if d.session, err = fuse.NewSession(opts, dev, state.Plain()); err != nil {
+		return errors.Join(err, fuse.Unmount(d.mountpoint), dev.Close())
 	}
 	d.since = time.Now()
 	if o.Congestion > 0 {
