@@ -65,5 +65,8 @@
 // # What a crash leaves behind
 //
 // Nothing: an embedded brick dies with its process, and so do its locks. The
-// client's own record of its locks is what they are taken again from.
+// mount's own record of them is what the next process takes them again from
+// (RestoreLocks), before anything else is served. Waits are taken up again by
+// their requests, one after the other in order of arrival: each says, through
+// Call.Park, when it has its place in the queue.
 package locks

@@ -31,6 +31,11 @@ func Type() *xlator.Type {
 	}
 }
 
+var _ interface {
+	xlator.LockProvider
+	xlator.LockRestorer
+} = (*translator)(nil)
+
 // translator is features/locks in one graph. All state is the table's.
 type translator struct {
 	xlator.Default
@@ -83,6 +88,11 @@ func (t *translator) ProvidesLocks() {}
 
 // LockCounts is [Table.Counts].
 func (t *translator) LockCounts() (held, waiting int) { return t.table.Counts() }
+
+// RestoreLocks implements xlator.LockRestorer.
+func (t *translator) RestoreLocks(file xlator.GFID, locks []xlator.Lock) error {
+	return t.table.Restore(file, locks)
+}
 
 // Lk implements xlator.Fops.
 func (t *translator) Lk(ctx context.Context, r *xlator.LkReq) (*xlator.LkRep, error) {

@@ -2,6 +2,7 @@ package locks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"syscall"
@@ -102,7 +103,41 @@ func (t *Table) set(ctx context.Context, k spaceKey, c claim, p patience) error 
 	if o.wait == nil {
 		return nil
 	}
+	xlator.CallFrom(ctx).Park()
 	return t.await(ctx, o.wait, p)
+}
+
+// Restore takes locks that were granted to applications by an earlier process of
+// the mount, in the order in which they were granted: nobody is asked, since
+// nobody can have taken them meanwhile. One that is in the way of another all
+// the same (a damaged record) is left out and named in the error.
+func (t *Table) Restore(file xlator.GFID, locks []xlator.Lock) error {
+	var errs []error
+	for _, l := range locks {
+		k, c, err := lockClaim(file, l)
+		if err == nil && c.mode == unlocked {
+			err = fmt.Errorf("%s: restore of no lock: %w", k, syscall.EINVAL)
+		}
+		if err == nil {
+			err = t.restore(k, c)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (t *Table) restore(k spaceKey, c claim) error {
+	if err := t.lock(); err != nil {
+		return err
+	}
+	defer t.end()
+	o := t.m.request(k, c, false, 0)
+	wake(o.woken)
+	if o.errno != 0 {
+		return fmt.Errorf("%s: restore %s %s of owner %x (pid %d): owner %x (pid %d) has %s %s: %w",
+			k, c.mode, c.extent(), c.owner, c.pid, o.by.owner, o.by.pid, o.by.mode, o.by.extent(), o.errno)
+	}
+	return nil
 }
 
 // await waits until w is settled or patience ends. A grant that came first
