@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -31,6 +30,9 @@ type claim struct {
 	foreign bool      // bricks of another making too
 	limit   int64
 	log     *slog.Logger
+	users   xlator.Opens       // who else knows of open files; nil: nobody
+	keeper  xlator.Descriptors // nil: nobody keeps the lock
+	name    string             // under which it keeps it: Runtime.identity
 }
 
 // inspect learns where the directory is and refuses what cannot work.
@@ -157,41 +159,6 @@ func (rt *Runtime) rootID(name string) (uuid.UUID, error) {
 		return uuid.Nil, fmt.Errorf("brick directory %s: %s is not 16 bytes long: %w", rt.dir, name, unix.EINVAL)
 	}
 	return uuid.UUID(buf[:16]), nil
-}
-
-const lockName = "holdfast.lock"
-
-// takeLock makes this process the only one that serves the directory.
-func (rt *Runtime) takeLock() error {
-	if err := unix.Mkdirat(rt.rootFD.n, metaName, 0o700); err != nil && err != unix.EEXIST {
-		return fmt.Errorf("brick directory %s: make %s: %w", rt.dir, metaName, err)
-	}
-	var err error
-	if rt.meta, err = openat(rt.rootFD.n, metaName, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0); err != nil {
-		return fmt.Errorf("brick directory %s: open %s: %w", rt.dir, metaName, err)
-	}
-	fd, err := openat(rt.meta, lockName, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return fmt.Errorf("brick directory %s: open lock file: %w", rt.dir, err)
-	}
-	rt.lock = os.NewFile(uintptr(fd), filepath.Join(rt.dir, metaName, lockName))
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		who := "another process"
-		b := make([]byte, 32)
-		if n, _ := rt.lock.ReadAt(b, 0); n > 0 {
-			if pid, e := strconv.Atoi(strings.TrimSpace(string(b[:n]))); e == nil {
-				who = "process " + strconv.Itoa(pid)
-			}
-		}
-		return fmt.Errorf("brick directory %s is in use by %s; unmount it there first, or mount through that mount: %w", rt.dir, who, unix.EBUSY)
-	}
-	if err := rt.lock.Truncate(0); err != nil {
-		return fmt.Errorf("brick directory %s: write lock file: %w", rt.dir, err)
-	}
-	if _, err := rt.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
-		return fmt.Errorf("brick directory %s: write lock file: %w", rt.dir, err)
-	}
-	return nil
 }
 
 // mark gives a plain directory its volume-id, our mark first: a crash between

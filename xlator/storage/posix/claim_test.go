@@ -18,7 +18,10 @@ import (
 	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
-const holdEnv = "HOLDFAST_TEST_HOLD_BRICK"
+const (
+	holdEnv   = "HOLDFAST_TEST_HOLD_BRICK"
+	keeperEnv = "HOLDFAST_TEST_KEEPER" // its socket is descriptor 3
+)
 
 // TestMain is also the second process that some tests need: it holds a brick
 // until its standard input ends.
@@ -27,7 +30,15 @@ func TestMain(m *testing.M) {
 	if dir == "" {
 		os.Exit(m.Run())
 	}
-	rt, err := openRuntime(dir, claim{limit: 4, log: discard})
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		panic(err)
+	}
+	c := claim{limit: 4, log: discard, name: identity(&st)}
+	if os.Getenv(keeperEnv) != "" {
+		c.keeper = &farKeeper{conn(os.NewFile(3, "keeper"))}
+	}
+	rt, err := openRuntime(dir, c)
 	fmt.Println(err)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	if rt != nil {
@@ -40,6 +51,32 @@ func holder(t *testing.T, dir string) (pid int, letGo func()) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), holdEnv+"="+dir)
+	in := hold(t, cmd)
+	return cmd.Process.Pid, func() { in.Close(); _ = cmd.Wait() }
+}
+
+// holderWith is holder with a keeper, to be killed.
+func holderWith(t *testing.T, dir string, k *keeper) (pid int, kill func()) {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), holdEnv+"="+dir, keeperEnv+"=3")
+	socket, done := k.pair(t)
+	cmd.ExtraFiles = []*os.File{socket}
+	in := hold(t, cmd)
+	socket.Close()
+	return cmd.Process.Pid, func() {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait()
+		in.Close()
+		done()
+	}
+}
+
+// hold starts such a process.
+func hold(t *testing.T, cmd *exec.Cmd) (in io.Closer) {
+	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +91,7 @@ func holder(t *testing.T, dir string) (pid int, letGo func()) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "<nil>\n" {
 		t.Fatal(line, err)
 	}
-	return cmd.Process.Pid, func() { in.Close(); _ = cmd.Wait() }
+	return in
 }
 
 func TestSecondProcessIsToldWhoHasTheBrick(t *testing.T) {

@@ -4,8 +4,9 @@
 // # What it owns
 //
 // A [Runtime] per directory, in the mount's pool: the root descriptor, the
-// exclusive flock on .glusterfs/holdfast.lock, the table of objects, the open
-// descriptors and a bounded cache of O_PATH descriptors. A [Brick] is one
+// exclusive flock on .glusterfs/holdfast.lock (the keeper has a duplicate, so it
+// holds from one worker to the next), the table of objects, the open descriptors
+// and a bounded cache of O_PATH descriptors. A [Brick] is one
 // graph's view of it and owns nothing that a switch could lose.
 //
 // An object is reached through the kernel's file handle (open_by_handle_at),
@@ -41,7 +42,8 @@
 //
 // Entries in .glusterfs/staging (objects without a name yet, directory handles
 // being replaced) and .glusterfs/unlink (files that were open without a name,
-// marks of directories being removed). The next owner of the flock clears both.
+// marks of directories being removed). The next owner of the flock clears both,
+// but for the files that applications still have open (xlator.Opens).
 // A file that got its name but not yet its handle gets the handle at its next
 // lookup.
 package posix

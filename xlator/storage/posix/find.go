@@ -176,7 +176,7 @@ func (rt *Runtime) settleTwins(p *pass, known *object, newcomer *kfd, g xlator.G
 	if err := statFD(k.n, &st); err != nil {
 		return err
 	}
-	if known.state() == named && known.typ != xlator.TypeDirectory && st.Nlink <= 1 && known.handled.Load() && !known.isOpen() {
+	if known.state() == named && known.typ != xlator.TypeDirectory && st.Nlink <= 1 && known.handled.Load() && !rt.isOpen(known) {
 		if err := ifThere(unix.Unlinkat(rt.meta, handlePath(g), 0)); err != nil {
 			return err
 		}

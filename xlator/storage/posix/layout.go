@@ -3,8 +3,6 @@ package posix
 import (
 	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -119,128 +117,6 @@ func (rt *Runtime) folder(name string) (int, error) {
 		return -1, err
 	}
 	return openat(rt.meta, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-}
-
-// sweep removes what a crash left behind.
-func (rt *Runtime) sweep() error {
-	for _, f := range []struct {
-		fd   int
-		name string
-		one  func(string) error
-	}{{rt.staging, stagingName, rt.sweepStaged}, {rt.orphans, orphansName, rt.sweepOrphan}} {
-		names, err := namesIn(f.fd)
-		if err != nil {
-			return fmt.Errorf("brick directory %s: read %s/%s: %w", rt.dir, metaName, f.name, err)
-		}
-		for _, n := range names {
-			if err := f.one(n); err != nil {
-				return fmt.Errorf("brick directory %s: clear %s/%s/%s: %w", rt.dir, metaName, f.name, n, err)
-			}
-		}
-		if len(names) > 0 {
-			rt.log.Info("cleared what a crash left", "brick", rt.dir, "folder", f.name, "entries", len(names))
-		}
-	}
-	return nil
-}
-
-func namesIn(fd int) ([]string, error) {
-	n, err := openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(n), "")
-	defer f.Close()
-	names, err := f.Readdirnames(-1)
-	if err == io.EOF {
-		err = nil
-	}
-	return names, err
-}
-
-// sweepStaged removes an object that never got its name, with its handle, or
-// completes the handle of a directory that was renamed.
-func (rt *Runtime) sweepStaged(name string) error {
-	text, prepared := strings.CutPrefix(name, "handle-")
-	text, _, _ = strings.Cut(text, ".")
-	g, err := xlator.ParseGFID(text)
-	if err == nil && prepared {
-		if target, err := readlink(rt.staging, name); err == nil && rt.leadsTo(target, g) {
-			return rt.useDirHandle(g, name)
-		}
-	}
-	if err == nil && !prepared {
-		if err := rt.dropHandle(rt.staging, name, g); err != nil {
-			return err
-		}
-	}
-	return remove(rt.staging, name)
-}
-
-// sweepOrphan removes a file that was open without a name, or the mark of a
-// directory that was being removed, with its handle if it is gone.
-func (rt *Runtime) sweepOrphan(name string) error {
-	if g, err := xlator.ParseGFID(name); err == nil {
-		if target, err := readlink(rt.orphans, name); err == nil {
-			if _, _, ok := parseDirTarget(target); ok && !rt.leadsTo(target, g) {
-				if err := rt.dropHandle(rt.orphans, name, g); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return remove(rt.orphans, name)
-}
-
-// dropHandle removes g's handle if it is of what dir/name is: the same inode,
-// or a link to where no directory of that gfid is.
-func (rt *Runtime) dropHandle(dir int, name string, g xlator.GFID) error {
-	path := handlePath(g)
-	var a, b unix.Statx_t
-	if statName(rt.meta, path, &a) != nil || statName(dir, name, &b) != nil {
-		return nil
-	}
-	same := a.Ino == b.Ino
-	if !same && uint32(a.Mode)&unix.S_IFMT == unix.S_IFLNK {
-		target, err := readlink(rt.meta, path)
-		if err != nil {
-			return err
-		}
-		_, _, isDir := parseDirTarget(target)
-		same = isDir && !rt.leadsTo(target, g)
-	}
-	if !same {
-		return nil
-	}
-	return ifThere(unix.Unlinkat(rt.meta, path, 0))
-}
-
-// leadsTo reports whether a directory's handle with that target leads to a
-// directory of that gfid.
-func (rt *Runtime) leadsTo(target string, g xlator.GFID) bool {
-	fd, err := rt.followDir(target, 0)
-	if err != nil {
-		return false
-	}
-	k := newKFD(fd, false)
-	defer k.put()
-	got, err := readGFID(k)
-	return err == nil && got == g
-}
-
-func remove(dir int, name string) error {
-	err := unix.Unlinkat(dir, name, 0)
-	if err == unix.EISDIR || err == unix.EPERM {
-		err = unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
-	}
-	return ifThere(err)
-}
-
-func ifThere(err error) error {
-	if err == unix.ENOENT {
-		return nil
-	}
-	return err
 }
 
 func readlink(dir int, name string) (string, error) {

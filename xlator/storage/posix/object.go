@@ -45,10 +45,12 @@ type object struct {
 
 func (o *object) state() fate { return o.fate.Load() }
 
-func (o *object) isOpen() bool {
+// isOpen reports whether an object goes on when its last name goes.
+func (rt *Runtime) isOpen(o *object) bool {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.descs) > 0
+	here := len(o.descs) > 0
+	o.mu.Unlock()
+	return here || rt.inUse(o.gfid)
 }
 
 // tomb returns the last attributes of an object that is gone.

@@ -121,7 +121,7 @@ func (rt *Runtime) prepareLoss(o *object, k *kfd) (*loss, error) {
 	if l.last = st.Nlink <= 1+own; !l.last {
 		return l, nil
 	}
-	if l.open = o.isOpen(); !l.open {
+	if l.open = rt.isOpen(o); !l.open {
 		if own == 0 {
 			return l, nil
 		}

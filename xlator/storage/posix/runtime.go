@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/xlator"
 )
 
 // pathLimit bounds the O_PATH descriptors that a brick keeps.
@@ -31,7 +32,8 @@ type Runtime struct {
 	meta     int // .glusterfs
 	staging  int // .glusterfs/staging
 	orphans  int // .glusterfs/unlink
-	lock     *os.File
+	lock     *lockFile
+	users    xlator.Opens // nil: nobody has open what this process has not
 	dev      uint64
 	mount    int32
 
@@ -127,7 +129,7 @@ func (rt *Runtime) openHandle(o *object, flags int) (int, error) {
 // openRuntime takes the directory into use.
 func openRuntime(dir string, c claim) (rt *Runtime, err error) {
 	rt = &Runtime{
-		dir: dir, log: c.log, meta: -1, staging: -1, orphans: -1,
+		dir: dir, identity: c.name, log: c.log, users: c.users, meta: -1, staging: -1, orphans: -1,
 		byGFID: newWeakMap(), byHandle: newWeakMap(),
 		kept: map[descKey]*descriptor{}, all: map[*descriptor]bool{},
 	}
@@ -135,6 +137,9 @@ func openRuntime(dir string, c claim) (rt *Runtime, err error) {
 	rt.setLimit(c.limit)
 	defer func() {
 		if err != nil {
+			if rt.lock != nil && !rt.lock.inherited {
+				_ = rt.lock.forget()
+			}
 			rt.close()
 			rt = nil
 		}
@@ -151,7 +156,7 @@ func openRuntime(dir string, c claim) (rt *Runtime, err error) {
 	if err = rt.judge(c); err != nil {
 		return rt, err
 	}
-	if err = rt.takeLock(); err != nil {
+	if err = rt.takeLock(c); err != nil {
 		return rt, err
 	}
 	if err = rt.mark(c); err != nil {
@@ -163,7 +168,9 @@ func openRuntime(dir string, c claim) (rt *Runtime, err error) {
 	return rt, rt.sweep()
 }
 
-// Close ends the use of the directory. Nobody uses the runtime any more.
+// Close ends the use of the directory. Nobody uses the runtime any more. A file
+// without a name goes, unless applications have it open still: the next start
+// decides about those.
 func (rt *Runtime) Close() error {
 	rt.descMu.Lock()
 	var left []*descriptor
@@ -172,13 +179,18 @@ func (rt *Runtime) Close() error {
 	}
 	rt.descMu.Unlock()
 	for _, d := range left {
-		if d.obj.state() == unlinked {
+		if d.obj.state() == unlinked && !rt.inUse(d.obj.gfid) {
 			unix.Unlinkat(rt.orphans, d.obj.gfid.String(), 0)
 		}
 		d.kfd.put()
 	}
-	return rt.close()
+	err := rt.lock.forget()
+	return errors.Join(err, rt.close())
 }
+
+// inUse reports whether applications have the file open, also where this
+// process has not opened it yet.
+func (rt *Runtime) inUse(g xlator.GFID) bool { return rt.users != nil && rt.users.HasOpen(g) }
 
 func (rt *Runtime) close() error {
 	rt.paths.flush()

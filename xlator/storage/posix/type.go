@@ -111,15 +111,12 @@ func (b *Brick) start() error {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return fmt.Errorf("brick directory %s: %w", b.dir, unix.ENOTDIR)
 	}
-	key := fmt.Sprintf("brick:%d:%d", st.Dev, st.Ino)
-	c := claim{volume: b.volume, foreign: b.env.Mount.AllowForeignBrick, limit: b.env.Options.Int("io-limit"), log: b.log}
+	key := identity(&st)
+	c := claim{volume: b.volume, foreign: b.env.Mount.AllowForeignBrick, limit: b.env.Options.Int("io-limit"), log: b.log,
+		users: b.env.Opens, keeper: b.env.Descriptors, name: key}
 	var err error
 	b.rt, b.release, err = xlator.Share(b.env.Pool, key, func() (*Runtime, error) {
-		rt, err := openRuntime(b.dir, c)
-		if err == nil {
-			rt.identity = key
-		}
-		return rt, err
+		return openRuntime(b.dir, c)
 	})
 	if err != nil {
 		b.rt, b.release = nil, nil
@@ -131,6 +128,9 @@ func (b *Brick) start() error {
 	b.rt.setLimit(c.limit)
 	return nil
 }
+
+// identity names a directory in the pool and with the keeper.
+func identity(st *unix.Stat_t) string { return fmt.Sprintf("brick:%d:%d", st.Dev, st.Ino) }
 
 // Stop lets go of the directory; it stays in use while another graph has it.
 func (b *Brick) Stop() {
