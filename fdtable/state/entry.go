@@ -1,6 +1,9 @@
 package state
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // Entry is the head of a request slot: what is known of the request whose bytes
 // lie in the slot. The slot with its Entry is the request's journal.
@@ -8,7 +11,8 @@ import "unsafe"
 //	0    8  bits 0-7 kind, bits 8-31 mark (0x485446), 32-63 flags
 //	8    8  order: requests are numbered as they are read
 //	16   8  bits 0-31 where the request begins in the slot, 32-63 its length
-//	24   8  how many processes have tried to carry it out
+//	24   8  bits 0-31 how many processes have found it and tried to carry it
+//	        out, 32-63 how many of those were after a crash
 //	32  16  gfid that was chosen for what it makes
 //	48   8  which of the two intents counts: 0 none, 1, 2
 //	56  48  first intent
@@ -16,7 +20,8 @@ import "unsafe"
 //	152  8  fh whose error cursor the reply moves; 0: none
 //	160  8  to where
 //	168  8  length of the reply; 0: none yet
-//	176 336 the reply
+//	176 320 the reply
+//	496 16  gfid of the file that a WRITE is to
 type Entry struct {
 	word   uint64
 	order  uint64
@@ -29,10 +34,11 @@ type Entry struct {
 	cursor uint64
 	length uint64
 	reply  [MaxReply]byte
+	file   [16]byte
 }
 
 // MaxReply is the longest reply that an Entry keeps, in bytes.
-const MaxReply = 336
+const MaxReply = 320
 
 // EntrySize is how much of a slot its Entry takes, in bytes.
 const EntrySize = entrySize
@@ -99,15 +105,28 @@ func (e *Entry) BeginRead(slot []byte, at int) {
 func (e *Entry) Admit(order uint64, at, length int) {
 	e.order, e.place = order, uint64(at)|uint64(length)<<32
 	e.tries, e.which, e.fh, e.length = 0, 0, 0, 0
-	e.gfid = [16]byte{}
+	e.gfid, e.file = [16]byte{}, [16]byte{}
 	store(&e.word, uint64(Request)|mark)
 }
 
-// Owe makes the slot Owed.
-func (e *Entry) Owe() { store(&e.word, uint64(Owed)|mark) }
+// Owe makes a Request Owed: its data is kept beyond the answer. Owe, Settle and
+// SetInterrupted may be called at the same time.
+func (e *Entry) Owe() { e.change(Request, Owed) }
+
+// Settle makes an Owed slot a Request again: its data is where it belongs.
+func (e *Entry) Settle() { e.change(Owed, Request) }
+
+func (e *Entry) change(from, to Kind) {
+	for {
+		w := load(&e.word)
+		if Kind(w) != from || atomic.CompareAndSwapUint64(&e.word, w, w&^0xff|uint64(to)) {
+			return
+		}
+	}
+}
 
 // SetInterrupted records that the request was interrupted.
-func (e *Entry) SetInterrupted() { store(&e.word, e.word|uint64(Interrupted)<<32) }
+func (e *Entry) SetInterrupted() { atomic.OrUint64(&e.word, uint64(Interrupted)<<32) }
 
 // Order is the request's number.
 func (e *Entry) Order() uint64 { return e.order }
@@ -132,11 +151,28 @@ func (e *Entry) Request(slot []byte) []byte {
 	return slot[at:][:n:n]
 }
 
-// Try counts a process that carries the request out and returns how many have.
-func (e *Entry) Try() uint64 {
-	store(&e.tries, e.tries+1)
-	return e.tries
+// Try counts a process that has found the request and is about to carry it out
+// again, crashed if its predecessor died by itself and not by a signal from
+// outside. It returns how often that was. What an earlier process was about to
+// tell of write errors is forgotten: it did not.
+func (e *Entry) Try(crashed bool) (tries, crashes int) {
+	n := load(&e.tries) + 1
+	if crashed {
+		n += 1 << 32
+	}
+	store(&e.fh, 0)
+	store(&e.tries, n)
+	return int(uint32(n)), int(n >> 32)
 }
+
+// Forgive forgets the tries: the process has lived on with the request.
+func (e *Entry) Forgive() { store(&e.tries, 0) }
+
+// File is the file that a WRITE is to, zero before SetFile.
+func (e *Entry) File() [16]byte { return e.file }
+
+// SetFile records it.
+func (e *Entry) SetFile(g [16]byte) { e.file = g }
 
 // GFID is the identity chosen for what the request makes.
 func (e *Entry) GFID() [16]byte { return e.gfid }

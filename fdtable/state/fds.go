@@ -4,6 +4,9 @@ const maxFDs = (nodesAt - fdsAt) / fdSize
 
 const fdSize = 64
 
+// MaxFDSlot is the highest base fd slot there can be.
+const MaxFDSlot = maxFDs - 1
+
 // FD is the record of a base fd: an open file.
 //
 //	0   8  head: state, check sum over node, flags and request, generation

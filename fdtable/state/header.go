@@ -26,6 +26,7 @@ const magic = uint64(0x3154534146444c48) // "HLDFAST1" in little-endian bytes
 //	120   8  time of the last recovery in nanoseconds
 //	128   8  workers that died without being asked to end
 //	136   8  damage: 1 after a check failed
+//	144   8  1: the last worker died by itself, not by a signal from outside
 //	256 256  targets of INTERRUPTs that were read before their request (uniques)
 //	1024  4+ length and bytes of the kernel's INIT, up to 1020
 //	2048  4+ length and bytes of the answer to it, up to 1020
@@ -39,7 +40,8 @@ type header struct {
 	enosys                   [2]uint64
 	recovered, recoveryNanos uint64
 	deaths, damage           uint64
-	_                        [14]uint64
+	crashed                  uint64
+	_                        [13]uint64
 	early                    [32]uint64
 	_                        [64]uint64
 	initIn, initOut          [1024]byte
@@ -116,6 +118,21 @@ func (m *Memory) SetFeatures(f uint64) { store(&m.header.features, f) }
 // to it while no worker lives.
 func (m *Memory) Deaths() uint64 { return load(&m.header.deaths) }
 func (m *Memory) CountDeath()    { store(&m.header.deaths, m.header.deaths+1) }
+
+// SetDeath records how the last worker died: crashed if by itself (an exit
+// status, a signal of its own making), not by a signal from outside. Called
+// while no worker lives. A request that is there at one crash after the other is
+// suspected of having caused them.
+func (m *Memory) SetDeath(crashed bool) {
+	var w uint64
+	if crashed {
+		w = 1
+	}
+	store(&m.header.crashed, w)
+}
+
+// Crashed is what SetDeath recorded.
+func (m *Memory) Crashed() bool { return load(&m.header.crashed) != 0 }
 
 // Recovered is how many requests workers have found in slots, and how long the
 // last recovery took, in nanoseconds.

@@ -6,6 +6,9 @@ const maxNodes = (arenaAt - nodesAt) / nodeSize
 
 const nodeSize = 64
 
+// MaxNodeSlot is the highest node slot there can be.
+const MaxNodeSlot = maxNodes - 1
+
 // Node is the record of a node: a file that the kernel knows or that is open.
 //
 //	0   8  head: state, type, check sum over gfid, generation

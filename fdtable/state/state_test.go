@@ -241,3 +241,60 @@ func TestPlainMemoryServesTheSameSlots(t *testing.T) {
 	}
 	m.FreeChunk(c)
 }
+
+func TestOwedSlotKeepsItsInterrupt(t *testing.T) {
+	m := durable(t)
+	c, err := m.NewChunk(1024, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := EntryOf(c.Slot(0))
+	e.Owe()
+	if k, _ := e.Kind(); k != Free {
+		t.Fatalf("a free slot is %d after Owe", k)
+	}
+	e.Admit(1, 512, 40)
+	e.SetFile([16]byte{7})
+	for _, want := range []Kind{Owed, Request, Owed} {
+		if want == Owed {
+			e.Owe()
+		} else {
+			e.Settle()
+		}
+		e.SetInterrupted()
+		if k, ok := e.Kind(); k != want || !ok || e.Flags() != Interrupted || e.File() != [16]byte{7} {
+			t.Fatalf("%d, want %d; flags %x", k, want, e.Flags())
+		}
+	}
+	e.Admit(2, 512, 40)
+	if e.Flags() != 0 || e.File() != [16]byte{} {
+		t.Fatal("something of the request before is left")
+	}
+}
+
+func TestTriesAreCountedAndForgiven(t *testing.T) {
+	m := durable(t)
+	c, err := m.NewChunk(1024, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := EntryOf(c.Slot(0))
+	e.Admit(1, 512, 40)
+	e.SetCursor(5, 6)
+	for i, crashed := range []bool{false, true, true} {
+		if tries, crashes := e.Try(crashed); tries != i+1 || crashes != i {
+			t.Errorf("%d tries, %d crashes after %d", tries, crashes, i+1)
+		}
+	}
+	if fh, _ := e.Cursor(); fh != 0 {
+		t.Error("the cursor of a reply that was never made is left")
+	}
+	e.Forgive()
+	if tries, crashes := e.Try(false); tries != 1 || crashes != 0 {
+		t.Errorf("%d tries, %d crashes after they were forgiven", tries, crashes)
+	}
+	m.SetDeath(true)
+	if n, err := again(t, m); err != nil || !n.Crashed() {
+		t.Error("the next process does not know of the crash", err)
+	}
+}
