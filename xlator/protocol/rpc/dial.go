@@ -1,0 +1,114 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// SocketOptions are set on a TCP connection. Zero leaves the kernel's default.
+type SocketOptions struct {
+	// KeepAliveTime of silence is followed by KeepAliveCount probes,
+	// KeepAliveInterval apart (the volfile's transport.socket.keepalive-*).
+	KeepAliveTime, KeepAliveInterval time.Duration
+	KeepAliveCount                   int
+	// UserTimeout is how long sent data may stay without acknowledgement
+	// (TCP_USER_TIMEOUT, transport.tcp-user-timeout).
+	UserTimeout time.Duration
+}
+
+// Dial connects to a server: network is tcp, tcp4, tcp6 or unix. TCP is plain
+// TCP and not MPTCP, whose bytes the kernel does not count.
+func Dial(ctx context.Context, network, address string, o SocketOptions) (net.Conn, error) {
+	d := net.Dialer{KeepAlive: -1}
+	d.SetMultipathTCP(false)
+	conn, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("rpc: connect to %s: %w", address, err)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if err := o.Apply(tcp); err != nil {
+			_ = conn.Close() // the first error is the one to tell
+			return nil, fmt.Errorf("rpc: connect to %s: %w", address, err)
+		}
+	}
+	return conn, nil
+}
+
+// Apply sets the options; it may be done again at any time.
+func (o SocketOptions) Apply(conn *net.TCPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	set := func(name string, fd uintptr, level, opt, value int) {
+		if err == nil {
+			err = os.NewSyscallError("setsockopt "+name, unix.SetsockoptInt(int(fd), level, opt, value))
+		}
+	}
+	inner := raw.Control(func(fd uintptr) {
+		set("TCP_NODELAY", fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		if o.KeepAliveTime > 0 {
+			set("SO_KEEPALIVE", fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+			set("TCP_KEEPIDLE", fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(o.KeepAliveTime))
+		}
+		if o.KeepAliveInterval > 0 {
+			set("TCP_KEEPINTVL", fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(o.KeepAliveInterval))
+		}
+		if o.KeepAliveCount > 0 {
+			set("TCP_KEEPCNT", fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, o.KeepAliveCount)
+		}
+		if o.UserTimeout > 0 {
+			set("TCP_USER_TIMEOUT", fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout.Milliseconds()))
+		}
+	})
+	if err == nil {
+		err = inner
+	}
+	return err
+}
+
+func seconds(d time.Duration) int { return max(1, int(d.Round(time.Second)/time.Second)) }
+
+// Drain receives what has come into the ring when nobody uses the connection:
+// a server gives a client up whose window stays closed (42 s with 10.3), and
+// without the process nobody reads. It neither parses nor changes a position,
+// and may be called again and again, but never beside a Conn. It returns the
+// number of bytes, 0 if there is nothing or the ring is full.
+func Drain(mem Memory, sock net.Conn) (int, error) {
+	s, err := adopt(mem, sock)
+	if err != nil {
+		return 0, err
+	}
+	h, size := header(mem.Control()), uint64(mem.Layout().Ring)
+	if h.load(hdrCookie) != s.cookie {
+		return 0, fmt.Errorf("rpc: drain: the socket is not the one that the memory belongs to: %w", syscall.EINVAL)
+	}
+	total := 0
+	for {
+		n, err := s.count()
+		if err != nil {
+			return total, fmt.Errorf("rpc: drain: %w", err)
+		}
+		consumed, done := n.received-h.load(hdrBaseRecv), h.load(hdrDone)
+		if consumed < done || consumed-done >= size {
+			return total, nil // full, or for the next process to find out
+		}
+		at := consumed % size
+		s.into = mem.Ring()[at : at+size-(consumed-done)]
+		var waits bool
+		if err := s.control(func(fd int) error { waits = !s.recvmsg(uintptr(fd)); return nil }); err != nil {
+			return total, fmt.Errorf("rpc: drain: %w", err)
+		}
+		if waits || s.got == 0 || s.recvErr != nil {
+			return total, nil // an end or an error is for the next process, too
+		}
+		mem.Arrived(int(at), s.got)
+		total += s.got
+	}
+}

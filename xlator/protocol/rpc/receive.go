@@ -1,0 +1,182 @@
+package rpc
+
+import (
+	"encoding/binary"
+)
+
+// read is the reader: the only one who receives. It ends when the connection
+// does, after everything that was received has been handed on.
+func (c *Conn) read(s *socket) {
+	for {
+		b := c.waitSpace(s)
+		if b == nil {
+			break
+		}
+		n, err := s.recv(b)
+		c.at(atReceived)
+		c.mu.Lock()
+		if n > 0 {
+			c.mem.Arrived(int(c.consumed%c.size), n)
+			c.consumed += uint64(n)
+			err = c.parse()
+		} else {
+			err = ioError("receive", err)
+		}
+		if err != nil {
+			c.fail(s, err)
+			c.mu.Unlock()
+			break
+		}
+		c.mu.Unlock()
+	}
+	c.lose(s)
+}
+
+// waitSpace returns the free part of the ring, nil if there is none before the
+// connection has ended.
+func (c *Conn) waitSpace(s *socket) []byte {
+	for {
+		c.mu.Lock()
+		n := c.size - (c.consumed - c.done)
+		s.starved = n == 0
+		c.mu.Unlock()
+		if n > 0 {
+			at := c.consumed % c.size // only the reader moves consumed
+			return c.ring[at : at+n]
+		}
+		select {
+		case <-s.space:
+		case <-s.giveUp:
+			return nil
+		}
+	}
+}
+
+// parse takes the whole records out of what has been received. mu is held.
+//
+// A record layer (TLS) goes between the ring and this: it would open what is in
+// the ring into memory of its own and have its own frontier.
+func (c *Conn) parse() error {
+	for c.consumed-c.parsed >= 4 {
+		at := c.parsed % c.size
+		mark := binary.BigEndian.Uint32(c.ring[at:])
+		n := int(mark &^ lastFragment)
+		switch {
+		case mark&lastFragment == 0:
+			return protocolError("a record in fragments")
+		case n < minRecord:
+			return protocolError("a record of %d bytes", n)
+		case n+4 > c.layout().maxRecord():
+			return protocolError("a record of %d bytes, the receive ring has %d", n, c.size)
+		case c.consumed-c.parsed < uint64(4+n):
+			return nil
+		}
+		c.parsed += uint64(4 + n)
+		seq := c.records.push(c.parsed)
+		if err := c.deliver(c.ring[at+4:at+4+uint64(n):at+4+uint64(n)], seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver hands one record to whom it concerns. mu is held.
+func (c *Conn) deliver(rec []byte, seq uint64) error {
+	xid, kind := binary.BigEndian.Uint32(rec), binary.BigEndian.Uint32(rec[4:])
+	switch kind {
+	case msgReply:
+		return c.deliverReply(xid, rec[8:], seq)
+	case msgCall:
+		cb, err := parseCallback(rec[8:])
+		if err == nil {
+			c.postpone(event{callback: cb, rec: seq})
+		}
+		return err
+	}
+	return protocolError("message type %d", kind)
+}
+
+func (c *Conn) deliverReply(xid uint32, rec []byte, seq uint64) error {
+	k := c.byXid[xid]
+	if k == nil {
+		if c.parsed <= c.stale { // the process before has dealt with it
+			c.finish(seq)
+			return nil
+		}
+		return protocolError("a reply to call %d, which is not outstanding", xid)
+	}
+	if k.end > c.written && k.end > c.sock.launched {
+		return protocolError("a reply to call %d, which has not been sent", xid)
+	}
+	result, err := parseReply(rec)
+	if err != nil {
+		return err
+	}
+	delete(c.byXid, xid)
+	c.outstanding--
+	c.unreserve(k)
+	k.phase, k.result, k.rec = answered, result, seq
+	c.at(atReply)
+	switch {
+	case k.ping:
+		c.sock.pingAt = 0
+		c.release(k)
+		c.finish(seq)
+	case k.orphan:
+		c.orphaned(k)
+	case k.waiting:
+		k.notify()
+	case c.record(k): // nobody is here yet: the ring is not to wait for him
+		c.finish(seq)
+	}
+	c.readmit()
+	return nil
+}
+
+// records are the messages in the ring from done on, by number in order of
+// arrival from 1. Guarded by Conn.mu.
+type records struct {
+	first uint64 // number of q[0], less 1
+	q     []entry
+}
+
+type entry struct {
+	end      uint64 // position after it
+	finished bool
+}
+
+func (r *records) push(end uint64) (seq uint64) {
+	r.q = append(r.q, entry{end: end})
+	return r.first + uint64(len(r.q))
+}
+
+// finish says that nobody needs the record any more, moves done over what is
+// finished and gives the ring's memory to those who wait for it. Finishing
+// twice, or number 0, is nothing. mu is held.
+func (c *Conn) finish(seq uint64) {
+	r := &c.records
+	if seq <= r.first || seq > r.first+uint64(len(r.q)) {
+		return
+	}
+	r.q[seq-r.first-1].finished = true
+	n := 0
+	for n < len(r.q) && r.q[n].finished {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	c.done = r.q[n-1].end
+	r.first += uint64(n)
+	r.q = r.q[:copy(r.q, r.q[n:])]
+	c.at(atFrontier)
+	c.hdr.store(hdrDone, c.done)
+	c.at(atDone)
+	if s := c.sock; s != nil && s.starved {
+		select {
+		case s.space <- struct{}{}:
+		default:
+		}
+	}
+	c.readmit()
+}
