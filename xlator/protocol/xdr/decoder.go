@@ -23,7 +23,8 @@ type PayloadMessage interface {
 }
 
 // Decode sets m from b, all of which must be the XDR form of m. The error is an
-// *Error.
+// *Error. It allocates a Decoder; who cannot afford that has a Decoder on the
+// stack and a message whose type is known, or reuses one.
 func Decode(b []byte, m Message) error {
 	d := NewDecoder(b)
 	m.DecodeFrom(&d)
