@@ -124,6 +124,8 @@ func (m *Manager) build(f *volfile.File, gen uint64) (*Graph, error) {
 	g.file.Store(f)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	byName := map[string]xlator.Fops{}
+	ways := map[string]*notifier{}
+	var way *notifier
 	for _, v := range reachable(f) {
 		typ, err := m.cfg.typeOf(f, v)
 		if err != nil {
@@ -140,20 +142,27 @@ func (m *Manager) build(f *volfile.File, gen uint64) (*Graph, error) {
 			Log:        g.log.With("xlator", v.Name),
 			Generation: gen, Context: g.ctx, Mount: m.cfg.Mount,
 		}
+		way = &notifier{}
+		env.Notify = way.notify
 		for _, s := range v.Subvolumes {
 			env.Children = append(env.Children, byName[s])
+			ways[s].parents = append(ways[s].parents, way)
 		}
 		x, err := typ.New(env)
 		if err != nil {
 			g.cancel()
 			return nil, f.Errorf(v.Pos, "volume %s (%s): %v", v.Name, v.Type, err)
 		}
-		byName[v.Name] = x
+		way.self = x
+		byName[v.Name], ways[v.Name] = x, way
 		g.nodes = append(g.nodes, node{name: v.Name, typ: typ, x: x, opts: opts})
 		g.Top = x
 	}
 	if g.Top == nil {
 		return nil, fmt.Errorf("%s: no volume in it", f.Name)
+	}
+	if m.cfg.Event != nil {
+		way.top = func(e xlator.Event) { m.cfg.Event(g, e) }
 	}
 	return g, nil
 }

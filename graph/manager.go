@@ -33,6 +33,9 @@ type Config struct {
 	Descriptors xlator.Descriptors
 	Log         *slog.Logger
 	Mount       xlator.MountOptions
+	// Event is told what happens at the bottom of a graph and passes all of its
+	// translators, from any goroutine; it does not block. May be nil.
+	Event func(*Graph, xlator.Event)
 	// DrainTimeout is how long a drain may take before the files that are
 	// still dirty are held and the swap goes ahead; 0 means 5 s.
 	DrainTimeout time.Duration

@@ -42,6 +42,9 @@ type Env struct {
 	// Descriptors is nil where nobody keeps any.
 	Descriptors Descriptors
 	Log         *slog.Logger
+	// Notify tells the parents of something that happened. It does not block, and
+	// is called without a lock that a fop or Notified takes.
+	Notify func(Event)
 	// Generation is the number of the graph, from 1.
 	Generation uint64
 	// Context ends when the graph is retired.
