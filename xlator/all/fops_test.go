@@ -96,6 +96,7 @@ func make1(t *testing.T, typ *xlator.Type) xlator.Fops {
 	env := &xlator.Env{
 		Volume: "v", Type: typ, Options: vs, Slots: slots, Inodes: xlator.NewInodeTable(slots), Phase: &xlator.Phase{},
 		Pool: xlator.NewPool(), Log: slog.New(slog.DiscardHandler), Generation: 1, Context: t.Context(),
+		Notify: func(xlator.Event) {},
 	}
 	for range typ.MinChildren {
 		env.Children = append(env.Children, &xlator.Default{})

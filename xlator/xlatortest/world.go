@@ -17,6 +17,13 @@ type World struct {
 	Pool   *xlator.Pool
 	Errors *Errors
 	Mount  xlator.MountOptions
+	// Opens and Descriptors are what translators added later are given; may be
+	// nil.
+	Opens       xlator.Opens
+	Descriptors xlator.Descriptors
+
+	mu     sync.Mutex
+	events []xlator.Event // guarded by mu
 
 	t       testing.TB
 	ctx     context.Context
@@ -35,6 +42,19 @@ func NewWorld(t testing.TB, pool *xlator.Pool) *World {
 	w.Phase.Set(xlator.PhaseServing)
 	t.Cleanup(func() { w.Stop(); cancel() })
 	return w
+}
+
+func (w *World) notify(e xlator.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, e)
+}
+
+// Events is what translators have told their parents so far.
+func (w *World) Events() []xlator.Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]xlator.Event(nil), w.events...)
 }
 
 // Add makes a translator above children; opts are as in a volfile.
@@ -59,6 +79,7 @@ func (w *World) Add(typ *xlator.Type, opts map[string]string, children ...xlator
 		Volume: "test-" + typ.Name, Type: typ, Options: vs, Children: children,
 		Inodes: w.Inodes, Slots: w.Slots, Phase: w.Phase, Pool: w.Pool, Errors: w.Errors,
 		Log: slog.New(slog.DiscardHandler), Generation: 1, Context: w.ctx, Mount: w.Mount,
+		Opens: w.Opens, Descriptors: w.Descriptors, Notify: w.notify,
 	})
 	if err != nil {
 		w.t.Fatal(err)
