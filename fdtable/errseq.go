@@ -3,6 +3,7 @@ package fdtable
 import (
 	"sync"
 
+	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/xlator"
 )
 
@@ -12,9 +13,17 @@ import (
 // opens the file next.
 type errseq struct {
 	mu   sync.Mutex
-	seq  uint64 // guarded by mu; number of errors so far
-	err  error  // guarded by mu; the latest
-	seen bool   // guarded by mu; somebody has reported the latest
+	seq  uint64      // guarded by mu; number of errors so far
+	err  error       // guarded by mu; the latest
+	seen bool        // guarded by mu; somebody has reported the latest
+	rec  *state.Node // constant; nil: nothing is recorded
+}
+
+// save records the errors. Called with mu held, or before the node is published.
+func (e *errseq) save() {
+	if e.rec != nil {
+		e.rec.SetErrors(uint32(e.seq), uint16(xlator.Errno(e.err)), e.seen)
+	}
 }
 
 func (e *errseq) record(err error) {
@@ -22,6 +31,7 @@ func (e *errseq) record(err error) {
 	defer e.mu.Unlock()
 	e.seq++
 	e.err, e.seen = err, false
+	e.save()
 }
 
 // open returns the cursor of a new base fd.
@@ -60,10 +70,12 @@ func (e *errseq) unseen() error {
 func (e *errseq) adopt(err error) {
 	if err != nil {
 		e.seq, e.err = 1, err
+		e.save()
 	}
 }
 
-// TakeError returns the write error that b has not reported yet, once.
+// TakeError returns the write error that b has not reported yet, once. That it
+// was reported is recorded by CommitCursor.
 func (b *BaseFD) TakeError() error {
 	if b.node == nil {
 		return nil
@@ -85,7 +97,16 @@ func (b *BaseFD) Cursor() uint64 {
 
 // CommitCursor records how far b has reported, for the next process: the reply
 // that reports it has been written.
-func (b *BaseFD) CommitCursor() {}
+func (b *BaseFD) CommitCursor() {
+	if b.rec == nil {
+		return
+	}
+	e := &b.node.errs
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b.rec.SetCursor(b.cursor)
+	e.save()
+}
 
 // SetCursor says that b has reported the write errors up to that number: in a
 // reply that the process before this one wrote. It records it, too.
@@ -111,7 +132,7 @@ func (t *Table) Record(g xlator.GFID, err error) {
 	s := t.shard(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := s.m[g]; n != nil {
+	if n := t.known(s, g); n != nil {
 		n.errs.record(err)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/xlator"
 )
 
@@ -43,7 +44,11 @@ func (t *Table) Setlk(call *xlator.Call, b *BaseFD, l xlator.Lock, wait bool) er
 		u, err := t.UseFD(call, b)
 		if err == nil {
 			req.FD, req.Detach = u.FD, u.G.Detach()
-			_, err = u.G.Top.Lk(call, &req)
+			if l.Type == unix.F_UNLCK {
+				err = t.unlock(call, &u, b, req)
+			} else if _, err = u.G.Top.Lk(call, &req); err == nil {
+				t.note(b, l)
+			}
 			u.Done()
 			if errors.Is(err, xlator.ErrDetached) {
 				detached = true
@@ -52,11 +57,22 @@ func (t *Table) Setlk(call *xlator.Call, b *BaseFD, l xlator.Lock, wait bool) er
 		} else if detached {
 			t.cancelTicket(b, req)
 		}
-		if err == nil {
-			t.note(n, l)
-		}
 		return err
 	}
+}
+
+// unlock records an unlock and carries it out, in this order: whoever gets the
+// lock next must not be recorded beside the one that had it. If the brick
+// refuses, what was recorded is put back.
+func (t *Table) unlock(call *xlator.Call, u *Use, b *BaseFD, req xlator.LkReq) error {
+	had := t.note(b, req.Lock)
+	_, err := u.G.Top.Lk(call, &req)
+	if err != nil {
+		for _, l := range had {
+			t.note(b, l)
+		}
+	}
+	return err
 }
 
 // cancelTicket gives up the place that a detached wait has kept.
@@ -78,10 +94,28 @@ func (t *Table) cancelTicket(b *BaseFD, req xlator.LkReq) {
 	}
 }
 
-func (t *Table) note(n *Node, l xlator.Lock) {
+// note records that a lock or unlock through b is in force, and returns what its
+// owner had in that range.
+func (t *Table) note(b *BaseFD, l xlator.Lock) (had []xlator.Lock) {
+	n, k := b.node, locker{l.Owner, l.Flock}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	had = n.locks.within(k, l.Start, l.End)
 	t.locksHeld.Add(int64(n.locks.set(l)))
+	if t.mem == nil {
+		return had
+	}
+	with := make([]state.Lock, 0, 4)
+	for _, h := range n.locks.held[k] {
+		with = append(with, state.Lock{
+			Node: n.id, Owner: h.Owner, Start: h.Start, End: h.End, FH: b.fh, PID: h.PID, Type: h.Type, Flock: h.Flock,
+		})
+	}
+	kept := n.locks.recorded(k)
+	if kept.slots = t.mem.ReplaceLocks(kept.slots, with); len(kept.slots) == 0 {
+		delete(n.locks.kept, k)
+	}
+	return had
 }
 
 func (b *BaseFD) noteLocker(k locker) {
@@ -115,12 +149,11 @@ func (t *Table) unlockAll(call *xlator.Call, b *BaseFD, k locker) error {
 	}
 	defer u.Done()
 	all := xlator.Lock{Type: unix.F_UNLCK, Start: 0, End: math.MaxInt64, Owner: k.owner, PID: call.PID, Flock: k.flock}
-	if _, err := u.G.Top.Lk(inner, &xlator.LkReq{FD: u.FD, Cmd: xlator.LkSet, Lock: all}); err != nil {
+	if err := t.unlock(inner, &u, b, xlator.LkReq{FD: u.FD, Cmd: xlator.LkSet, Lock: all}); err != nil {
 		return err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	t.locksHeld.Add(int64(n.locks.set(all)))
 	delete(n.locks.touched, k)
 	return nil
 }
@@ -138,10 +171,6 @@ func (t *Table) releaseLocks(call *xlator.Call, b *BaseFD) {
 		}
 	}
 }
-
-// RestoreLocks tells the current graph's translators, after Start and before the
-// first request, which locks applications hold since an earlier process.
-func (t *Table) RestoreLocks() error { return nil }
 
 // LocksHeld implements graph.Tenant.
 func (t *Table) LocksHeld() int { return int(t.locksHeld.Load()) }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/graph"
 	"github.com/holdfast/holdfast/xlator"
 	"github.com/holdfast/holdfast/xlator/hint"
@@ -17,6 +18,7 @@ type Node struct {
 	id   uint64
 	gfid xlator.GFID
 	typ  xlator.FileType
+	rec  *state.Node // nil: nothing is recorded
 
 	lookups uint64 // guarded by the shard's mu
 	opens   int    // guarded by the shard's mu
@@ -47,6 +49,14 @@ func (n *Node) Type() xlator.FileType { return n.typ }
 
 func (n *Node) number() uint64 { return n.id }
 
+// setLookups is called with the shard's mu held.
+func (n *Node) setLookups(v uint64) {
+	n.lookups = v
+	if n.rec != nil {
+		n.rec.SetLookups(v)
+	}
+}
+
 // isOpen reports whether the file has base fds.
 func (n *Node) isOpen() bool {
 	n.mu.Lock()
@@ -73,10 +83,11 @@ func (n *Node) setAstray(on *graph.Graph) {
 
 // BaseFD is an open file as the kernel knows it: one fh from open to release.
 type BaseFD struct {
-	// Constant after construction, node after Publish.
+	// Constant after construction, node and rec after Publish.
 	fh    uint64
 	flags uint32
 	node  *Node
+	rec   *state.FD // nil: nothing is recorded
 
 	ref hint.Ref[binding]
 
@@ -115,6 +126,10 @@ func (t *Table) Publish(u *Use, b *BaseFD, n *Node, fd *xlator.FD) {
 	t.countOpen(n, +1)
 	b.node = n
 	b.cursor = n.errs.open()
+	if t.mem != nil {
+		b.rec = t.mem.FDAt(uint32(b.fh))
+		b.rec.Put(uint32(b.fh>>32), n.id, b.flags, u.unique, b.cursor)
+	}
 	n.ref.Put(u.G.Generation, place{u.G, fd.Inode()})
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -151,6 +166,7 @@ func (t *Table) Release(call *xlator.Call, b *BaseFD) {
 		n.setAstray(nil)
 	}
 	n.mu.Unlock()
+	t.countOpen(n, -1) // the leaf asks HasOpen when its last FD ends
 	if r := b.ref.Lose(syscall.EBADF); r != nil {
 		g := r.Value.g
 		g.Enter(stripeOf(call))
@@ -159,5 +175,5 @@ func (t *Table) Release(call *xlator.Call, b *BaseFD) {
 		g.Unbind(nil)
 	}
 	t.fds.remove(b.fh)
-	t.countOpen(n, -1)
+	t.dropUnused(n)
 }

@@ -1,7 +1,9 @@
 package fdtable
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"sort"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +24,39 @@ type record struct {
 	// touched is the lockers that have asked for a lock since their last
 	// flush, granted or not: what the brick may know of them goes with it.
 	touched map[locker]bool
+	// kept is where the locks of each locker are recorded.
+	kept map[locker]*keptLocks
+}
+
+// keptLocks is the records of one locker's locks on one file.
+type keptLocks struct {
+	slots []uint32
+	order int // of a locker that an earlier process has recorded
+}
+
+// recorded returns what is kept of a locker, to be changed.
+func (r *record) recorded(k locker) *keptLocks {
+	if r.kept == nil {
+		r.kept = map[locker]*keptLocks{}
+	}
+	if r.kept[k] == nil {
+		r.kept[k] = &keptLocks{}
+	}
+	return r.kept[k]
+}
+
+// all returns the locks that an earlier process has recorded, locker by locker
+// in the order of recording.
+func (r *record) all() (locks []xlator.Lock) {
+	var lockers []locker
+	for k := range r.held {
+		lockers = append(lockers, k)
+	}
+	slices.SortFunc(lockers, func(a, b locker) int { return cmp.Compare(r.recorded(a).order, r.recorded(b).order) })
+	for _, k := range lockers {
+		locks = append(locks, r.held[k]...)
+	}
+	return locks
 }
 
 func (r *record) touch(l locker) {
@@ -68,6 +103,18 @@ func (r *record) set(l xlator.Lock) int {
 		r.held[k] = out
 	}
 	return len(out) - len(old)
+}
+
+// within returns what a locker holds in a range, cut to it.
+func (r *record) within(k locker, start, end int64) (in []xlator.Lock) {
+	for _, h := range r.held[k] {
+		if h.End < start || h.Start > end {
+			continue
+		}
+		h.Start, h.End = max(h.Start, start), min(h.End, end)
+		in = append(in, h)
+	}
+	return in
 }
 
 // merge joins neighbours of the same type.

@@ -35,6 +35,10 @@ type Table struct {
 	shards [64]shard
 	root   *Node
 
+	restored     restored
+	index        index
+	damagedNodes atomic.Int64 // records that the index passed over
+
 	holdMu sync.Mutex
 	holds  map[xlator.GFID]*hold // guarded by holdMu
 	nholds atomic.Int32          // len(holds), readable without the lock
@@ -76,9 +80,8 @@ func RecoveryDeadline(d time.Duration) Option {
 // nil or plain) it knows only the root. Attach comes before the first request.
 func New(log *slog.Logger, mem *state.Memory, options ...Option) *Table {
 	t := &Table{log: log, patience: DefaultRecoveryDeadline, holds: map[xlator.GFID]*hold{}, orphan: map[xlator.GFID]error{}}
-	if mem.Durable() {
-		t.mem = mem
-	}
+	t.nodes.max, t.fds.max = min(chunkLen*maxChunks-1, state.MaxNodeSlot), min(chunkLen*maxChunks-1, state.MaxFDSlot)
+	t.index.ready = make(chan struct{})
 	for _, o := range options {
 		o(t)
 	}
@@ -86,7 +89,14 @@ func New(log *slog.Logger, mem *state.Memory, options ...Option) *Table {
 	for i := range t.shards {
 		t.shards[i].m = map[xlator.GFID]*Node{}
 	}
-	t.root = t.Found(xlator.RootGFID, xlator.TypeDirectory)
+	if mem.Durable() {
+		t.mem = mem
+		t.keepRecords()
+		t.restore()
+	}
+	if t.root == nil {
+		t.root = t.Found(xlator.RootGFID, xlator.TypeDirectory)
+	}
 	return t
 }
 
@@ -107,7 +117,7 @@ func (t *Table) Go(f func()) { t.wg.Go(f) }
 func (t *Table) Root() *Node { return t.root }
 
 // Node finds the node of that nodeid, or nil.
-func (t *Table) Node(nodeid uint64) *Node { return t.nodes.get(nodeid) }
+func (t *Table) Node(nodeid uint64) *Node { return t.revive(nodeid) }
 
 // FD finds the base fd of that fh, or nil.
 func (t *Table) FD(fh uint64) *BaseFD { return t.fds.get(fh) }
@@ -120,14 +130,28 @@ func (t *Table) Found(g xlator.GFID, typ xlator.FileType) *Node {
 	s := t.shard(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.m[g]
+	n := t.known(s, g)
 	if n == nil {
 		n = t.nodes.add(func(id uint64) *Node { return &Node{t: t, id: id, gfid: g, typ: typ} })
+		if t.mem != nil {
+			n.rec = t.mem.NodeAt(uint32(n.id))
+			n.rec.Put(uint32(n.id>>32), g, uint8(typ))
+			n.errs.rec = n.rec
+		}
 		n.errs.adopt(t.takeOrphan(g))
 		s.m[g] = n
 	}
-	n.lookups++
+	n.setLookups(n.lookups + 1)
 	return n
+}
+
+// known returns the node of that gfid if there is one. Called with s.mu held, s
+// being the gfid's shard.
+func (t *Table) known(s *shard, g xlator.GFID) *Node {
+	if n := s.m[g]; n != nil {
+		return n
+	}
+	return t.reviveGFID(s, g)
 }
 
 // HasOpen implements xlator.Opens.
@@ -135,7 +159,7 @@ func (t *Table) HasOpen(g xlator.GFID) bool {
 	s := t.shard(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.m[g]
+	n := s.m[g] // what is open is there from the start
 	return n != nil && n.opens > 0
 }
 
@@ -164,27 +188,35 @@ func (t *Table) find(g xlator.GFID) *Node {
 	s := t.shard(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.m[g]
+	return t.known(s, g)
 }
 
 // Forget takes back n lookups. Unknown numbers are ignored.
 func (t *Table) Forget(nodeid, n uint64) {
-	nd := t.nodes.get(nodeid)
+	nd := t.revive(nodeid)
 	if nd == nil || nd == t.root {
 		return
 	}
 	s := t.shard(nd.gfid)
 	s.mu.Lock()
-	nd.lookups -= min(n, nd.lookups)
+	nd.setLookups(nd.lookups - min(n, nd.lookups))
 	t.dropIfUnused(s, nd)
 	s.mu.Unlock()
 }
 
-// open counts an open base fd of n in or out.
+// countOpen counts an open base fd of n in or out. Its end does not drop the
+// node: the base fd's record names it (see dropUnused).
 func (t *Table) countOpen(n *Node, delta int) {
 	s := t.shard(n.gfid)
 	s.mu.Lock()
 	n.opens += delta
+	s.mu.Unlock()
+}
+
+// dropUnused ends the node if neither the kernel nor a base fd has it.
+func (t *Table) dropUnused(n *Node) {
+	s := t.shard(n.gfid)
+	s.mu.Lock()
 	t.dropIfUnused(s, n)
 	s.mu.Unlock()
 }

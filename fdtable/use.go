@@ -15,11 +15,11 @@ type Use struct {
 	G      *graph.Graph
 	Inode  *xlator.Inode
 	FD     *xlator.FD // of UseFD
-	stripe uint64
+	unique uint64     // of the request
 }
 
 // Done ends the use.
-func (u *Use) Done() { u.G.Leave(u.stripe) }
+func (u *Use) Done() { u.G.Leave(u.unique >> 1) }
 
 // stripeOf spreads requests over a graph's counters. Uniques are even.
 func stripeOf(c *xlator.Call) uint64 { return c.Unique >> 1 }
@@ -40,7 +40,7 @@ func (t *Table) UseNode(call *xlator.Call, n *Node) (Use, error) {
 		g := r.Value.g
 		g.Enter(stripe)
 		if mayUse(n.ref.Current() == r, g == cur, g == t.graphs.Current()) {
-			return Use{G: g, Inode: r.Value.inode, stripe: stripe}, nil
+			return Use{G: g, Inode: r.Value.inode, unique: call.Unique}, nil
 		}
 		g.Leave(stripe)
 	}
@@ -61,7 +61,7 @@ func (t *Table) UseFD(call *xlator.Call, b *BaseFD) (Use, error) {
 		g := r.Value.g
 		g.Enter(stripe)
 		if mayUse(b.ref.Current() == r, g == cur, g == t.graphs.Current()) {
-			return Use{G: g, Inode: r.Value.fd.Inode(), FD: r.Value.fd, stripe: stripe}, nil
+			return Use{G: g, Inode: r.Value.fd.Inode(), FD: r.Value.fd, unique: call.Unique}, nil
 		}
 		g.Leave(stripe)
 	}
@@ -79,13 +79,13 @@ func (t *Table) UseNodes(call *xlator.Call, a, b *Node) (u Use, bi *xlator.Inode
 				}
 			}
 		}
-		u := Use{G: cur, stripe: stripeOf(call)}
-		cur.Enter(u.stripe)
+		u := Use{G: cur, unique: call.Unique}
+		cur.Enter(stripeOf(call))
 		if t.graphs.Current() == cur {
 			u.Inode = cur.Inodes.Get(a.gfid, a.typ)
 			return u, cur.Inodes.Get(b.gfid, b.typ), nil
 		}
-		cur.Leave(u.stripe)
+		cur.Leave(stripeOf(call))
 	}
 }
 

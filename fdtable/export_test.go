@@ -1,0 +1,83 @@
+package fdtable
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/holdfast/holdfast/xlator"
+)
+
+// View says all of a table that has to be the same in the next process, in a
+// form that can be compared.
+func (t *Table) View() string {
+	t.wakeAll()
+	var nodes []*Node
+	t.nodes.each(func(n *Node) { nodes = append(nodes, n) })
+	slices.SortFunc(nodes, func(a, b *Node) int { return cmp.Compare(a.id, b.id) })
+	var out strings.Builder
+	for _, n := range nodes {
+		s := t.shard(n.gfid)
+		s.mu.Lock()
+		fmt.Fprintf(&out, "node %#x %s %d lookups %d opens %d", n.id, n.gfid, n.typ, n.lookups, n.opens)
+		s.mu.Unlock()
+		n.errs.mu.Lock()
+		fmt.Fprintf(&out, " errors %d %v %v", n.errs.seq, n.errs.err, n.errs.seen)
+		n.errs.mu.Unlock()
+		n.mu.Lock()
+		fds := slices.Clone(n.fds)
+		slices.SortFunc(fds, func(a, b *BaseFD) int { return cmp.Compare(a.fh, b.fh) })
+		for _, b := range fds {
+			fmt.Fprintf(&out, "\n  fd %#x flags %#o cursor %d", b.fh, b.flags, b.cursor)
+		}
+		var lockers []locker
+		for k := range n.locks.held {
+			lockers = append(lockers, k)
+		}
+		slices.SortFunc(lockers, func(a, b locker) int {
+			return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(fmt.Sprint(a.flock), fmt.Sprint(b.flock)))
+		})
+		for _, k := range lockers {
+			fmt.Fprintf(&out, "\n  locks of %v %v", k, n.locks.held[k])
+		}
+		n.mu.Unlock()
+		out.WriteByte('\n')
+	}
+	return out.String()
+}
+
+// wakeAll puts in every node that an earlier process has recorded.
+func (t *Table) wakeAll() {
+	for i := uint32(1); i <= t.nodes.before; i++ {
+		if generation, _, _, ok := t.mem.NodeAt(i).Get(); ok {
+			t.revive(uint64(i) | uint64(generation)<<32)
+		}
+	}
+}
+
+// Indexed returns when the index of what an earlier process has recorded is
+// there.
+func (t *Table) Indexed() { <-t.index.ready }
+
+// Restored is what the table has taken over.
+func (t *Table) Restored() (fds, files, locks, dropped, damaged int) {
+	r := &t.restored
+	return r.fds, r.files, r.locks, r.dropped, r.damaged + int(t.damagedNodes.Load())
+}
+
+// HeldLocks returns the locks of a file that an earlier process has recorded, as
+// RestoreLocks tells them.
+func (n *Node) HeldLocks() []xlator.Lock {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.locks.all()
+}
+
+// AsleepAndFree are the nodes that nobody has asked for yet, and the slots that
+// can be used again.
+func (t *Table) AsleepAndFree() (asleep, free int) {
+	t.nodes.mu.Lock()
+	defer t.nodes.mu.Unlock()
+	return t.nodes.asleep, len(t.nodes.free)
+}
