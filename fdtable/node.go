@@ -136,6 +136,9 @@ func (t *Table) Publish(u *Use, b *BaseFD, n *Node, fd *xlator.FD) {
 	u.G.Bind()
 	b.ref.Put(u.G.Generation, binding{u.G, fd})
 	n.fds = append(n.fds, b)
+	if u.G.Out() { // no sweep may see it any more
+		t.fetch(n)
+	}
 }
 
 // Release ends a base fd: locks that were taken through it and are still held

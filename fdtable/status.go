@@ -32,7 +32,7 @@ func (t *Table) Status() Status {
 	}
 	if g := t.graphs.Current(); g != nil {
 		t.nodes.each(func(n *Node) {
-			if r := n.ref.Current(); n.isOpen() && (r == nil || r.Key < g.Generation) {
+			if r := n.ref.Current(); (r == nil || r.Key < g.Generation) && n.isOpen() {
 				s.Pending++
 			}
 		})

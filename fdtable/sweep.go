@@ -2,17 +2,13 @@ package fdtable
 
 import (
 	"context"
-	"runtime"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast/holdfast/graph"
 )
 
-// sweepers bounds how many idle files are moved at once after a switch.
-const sweepers = 2
+// retryEvery is how often files that could not move are looked at again.
+const retryEvery = 100 * time.Millisecond
 
 // Sweep implements graph.Tenant: it moves every open file to g. Files that
 // cannot move now are tried again until they have, or g is replaced.
@@ -28,7 +24,7 @@ func (t *Table) Sweep(ctx context.Context, g *graph.Graph) (s graph.Swept) {
 
 // retry goes on with the files that a sweep left behind.
 func (t *Table) retry(g *graph.Graph, left []*Node) {
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(retryEvery)
 	defer tick.Stop()
 	for len(left) > 0 {
 		select {
@@ -58,13 +54,38 @@ func (t *Table) arrive(g *graph.Graph) {
 // does not, a name's victim is to be resolved before the name is removed.
 func (t *Table) Settled() bool {
 	cur := t.graphs.Current()
-	return t.swept.Load() == cur.Generation || !cur.Follows()
+	return (t.swept.Load() == cur.Generation || !cur.Follows()) && t.strays.Load() == 0
+}
+
+// fetch brings a file home that was opened on a graph while that was replaced.
+func (t *Table) fetch(n *Node) {
+	t.strays.Add(1)
+	t.Go(func() {
+		defer t.strays.Add(-1)
+		tick := time.NewTicker(retryEvery)
+		defer tick.Stop()
+		for !t.bringHome(t.ctx, n) {
+			select {
+			case <-tick.C:
+			case <-t.ctx.Done():
+				return
+			}
+		}
+	})
 }
 
 // stale lists the open files that live on graphs before g, and lets go of the
-// Inodes of files that are not open.
+// Inodes of files that are not open. There may be millions of those.
 func (t *Table) stale(g *graph.Graph) (open []*Node) {
+	const atOnce = 64
+	var pace graph.Pace
+	seen, began := 0, time.Now()
+	open = make([]*Node, 0, t.fds.len())
 	t.nodes.each(func(n *Node) {
+		if seen++; seen%atOnce == 0 {
+			pace.Did(time.Since(began))
+			began = time.Now()
+		}
 		r := n.ref.Current()
 		if r != nil && r.Key >= g.Generation {
 			return
@@ -80,47 +101,14 @@ func (t *Table) stale(g *graph.Graph) (open []*Node) {
 
 // sweep tries to move the files and returns those that still live elsewhere.
 func (t *Table) sweep(ctx context.Context, g *graph.Graph, files []*Node) (left []*Node, s graph.Swept) {
-	var eg errgroup.Group
-	eg.SetLimit(sweepers)
-	var moved, held atomic.Int64
-	failed := make([]bool, len(files))
+	w := &sweep{t: t, ctx: ctx, g: g, files: files, failed: make([]bool, len(files)), ended: make(chan struct{}, maxMovers)}
+	w.run()
 	for i, n := range files {
-		if ctx.Err() != nil || t.graphs.Current() != g {
-			break
-		}
-		if t.Held(n.gfid) {
-			held.Add(1)
-			failed[i] = true
-			continue
-		}
-		runtime.Gosched() // requests come first
-		eg.Go(func() error {
-			if t.bringHome(ctx, n) {
-				moved.Add(1)
-			} else {
-				failed[i] = true
-			}
-			return nil
-		})
-	}
-	_ = eg.Wait()
-	for i, n := range files {
-		if failed[i] && n.isOpen() {
+		if w.failed[i] && n.isOpen() {
 			left = append(left, n)
 		}
 	}
-	s.Moved, s.Held = int(moved.Load()), int(held.Load())
+	s.Moved, s.Held = int(w.moved.Load()), int(w.held.Load())
 	s.Pinned = len(left) - s.Held
 	return left, s
-}
-
-// bringHome moves a file to the current graph, unless it is there or not open,
-// and reports whether it is home now.
-func (t *Table) bringHome(ctx context.Context, n *Node) bool {
-	if !n.isOpen() {
-		return true
-	}
-	cur := t.graphs.Current()
-	r, err := t.place(ctx, n, cur)
-	return err == nil && r.Key >= cur.Generation
 }

@@ -46,7 +46,8 @@ type Table struct {
 	errMu  sync.Mutex
 	orphan map[xlator.GFID]error // guarded by errMu; errors of files that the kernel has forgotten
 
-	swept       atomic.Uint64 // generation that every open file has reached
+	swept       atomic.Uint64 // generation that every open file has reached, but for strays
+	strays      atomic.Int64  // files on their way by themselves
 	moved       atomic.Uint64
 	pinned      atomic.Int64
 	locksHeld   atomic.Int64

@@ -33,7 +33,7 @@ func (t *Table) UseNode(call *xlator.Call, n *Node) (Use, error) {
 		r := n.ref.Current()
 		if r == nil || !fresh(r.Key, cur.Generation) {
 			var err error
-			if r, err = t.place(call, n, cur); err != nil {
+			if r, err = t.place(call, t, n, cur); err != nil {
 				return Use{}, err
 			}
 		}
@@ -74,7 +74,7 @@ func (t *Table) UseNodes(call *xlator.Call, a, b *Node) (u Use, bi *xlator.Inode
 		cur := t.graphs.Current()
 		for _, n := range []*Node{a, b} {
 			if r := n.ref.Current(); r == nil || r.Key != cur.Generation {
-				if _, err := t.place(call, n, cur); err != nil {
+				if _, err := t.place(call, t, n, cur); err != nil {
 					return Use{}, nil, err
 				}
 			}
@@ -115,7 +115,8 @@ func (t *Table) UseFDs(call *xlator.Call, a, b *BaseFD) (u Use, bfd *xlator.FD, 
 // place is the slow half of UseNode: it returns where the file lives, on cur or
 // a newer graph, or on an older one where it is pinned. Only the wait for a held
 // file can be interrupted: a move is short, and nobody expects EINTR of it.
-func (t *Table) place(ctx context.Context, n *Node, cur *graph.Graph) (*hint.Result[place], error) {
+// The move runs in a goroutine of own.
+func (t *Table) place(ctx context.Context, own hint.Owner, n *Node, cur *graph.Graph) (*hint.Result[place], error) {
 	if err := t.waitHeld(ctx, n.gfid); err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ func (t *Table) place(ctx context.Context, n *Node, cur *graph.Graph) (*hint.Res
 			return r, nil
 		}
 	}
-	return n.ref.Use(t.ctx, t, cur.Generation, func() (uint64, place, error) { return t.move(n) }, letPlaceGo)
+	return n.ref.Use(t.ctx, own, cur.Generation, func() (uint64, place, error) { return t.move(n) }, letPlaceGo)
 }
 
 // letPlaceGo: an Inode is memory, which the garbage collector takes.
@@ -141,7 +142,7 @@ func (t *Table) bind(ctx context.Context, b *BaseFD, cur *graph.Graph) (*hint.Re
 	p := n.ref.Current()
 	if p == nil || p.Key < cur.Generation {
 		var err error
-		if p, err = t.place(ctx, n, cur); err != nil {
+		if p, err = t.place(ctx, t, n, cur); err != nil {
 			return nil, err
 		}
 	}

@@ -3,9 +3,9 @@ package graph
 import (
 	"context"
 	"log/slog"
-	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -188,9 +188,11 @@ func (g *Graph) releaseLate() {
 	late := g.late
 	g.late = nil
 	g.lateMu.Unlock()
+	var pace Pace
 	for _, fd := range late {
+		began := time.Now()
 		g.Top.Release(fd)
-		runtime.Gosched() // thousands in a row: requests come first
+		pace.Did(time.Since(began))
 	}
 }
 

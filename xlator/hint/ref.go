@@ -18,6 +18,13 @@ type Result[T any] struct {
 // Owner runs attempts in goroutines that it can be asked to wait for.
 type Owner interface{ Go(func()) }
 
+// Here is the Owner for a goroutine that may make the attempt itself: nothing
+// interrupts it, and whoever started it waits for it.
+type Here struct{}
+
+// Go implements Owner.
+func (Here) Go(f func()) { f() }
+
 // ErrGone marks an attempt's error as final: what is named can never come back.
 type ErrGone struct{ Err error }
 
@@ -36,7 +43,7 @@ type Ref[T any] struct {
 
 	mu    sync.Mutex
 	state State         // guarded by mu
-	done  chan struct{} // guarded by mu; closed at the end of the attempt in flight
+	done  chan struct{} // guarded by mu; closed at the end of the attempt in flight, if somebody waits for it
 	err   error         // guarded by mu; of the last attempt, or why it is LOST
 	pause time.Duration // guarded by mu
 	until time.Time     // guarded by mu; end of the pause
@@ -83,8 +90,12 @@ func (r *Ref[T]) Use(ctx context.Context, own Owner, want uint64, open Attempt[T
 			r.mu.Unlock()
 			return nil, err
 		case Start:
-			r.done = make(chan struct{})
+			r.mu.Unlock()
 			own.Go(func() { r.attempt(open, release) })
+			continue
+		}
+		if r.done == nil {
+			r.done = make(chan struct{})
 		}
 		done := r.done
 		r.mu.Unlock()
@@ -106,7 +117,10 @@ func (r *Ref[T]) attempt(open Attempt[T], release func(*Result[T])) {
 	}
 	r.mu.Lock()
 	let := r.apply(ev, v, err)
-	close(r.done)
+	if r.done != nil {
+		close(r.done)
+		r.done = nil
+	}
 	r.mu.Unlock()
 	if let != nil {
 		release(let)
