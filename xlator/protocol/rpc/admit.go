@@ -30,6 +30,9 @@ func (c *Conn) admit(ctx context.Context, r *Request) (*call, error) {
 		}
 		return nil, err
 	}
+	if ctx.Err() != nil {
+		return nil, ended(ctx)
+	}
 	slots := slotsFor(len(r.Args) + maxHead)
 	if len(c.waiters) == 0 && c.mayEnter(r, slots) {
 		return c.enter(r, slots), nil

@@ -191,7 +191,7 @@ func (c *Conn) take(k *call) (Reply, error) {
 	k.waiting = false
 	if k.phase == lost {
 		err := fmt.Errorf("rpc: %s: %w", c.opts.Name, k.err)
-		if k.err.Outcome == NotSent || k.own {
+		if k.err.Outcome == NotSent || k.own || k.orphan {
 			c.release(k)
 		}
 		return Reply{}, err
@@ -233,10 +233,11 @@ type Reply struct {
 }
 
 // Release gives the memory of Body back. Before End of the request it also
-// keeps the reply for the process that might have to repeat the request: at
-// once where that fits into slots, else by leaving it in the ring until End.
-// After End it only gives back, so a request that releases nothing before it
-// was answered copies nothing. Releasing twice is harmless.
+// keeps the reply for the process that might have to repeat the request, in its
+// slot or, if no slots are left, by leaving it in the ring until End; but a
+// reply of more than 128 KiB is forgotten. After End it only gives back, so a
+// request that releases nothing before it was answered copies nothing.
+// Releasing twice is harmless.
 func (r *Reply) Release() {
 	if r.c == nil {
 		return
@@ -251,15 +252,13 @@ func (c *Conn) keep(r *Reply) {
 	k := r.k
 	switch {
 	case k.gen != r.gen: // ended
-		c.finish(r.rec)
-	case k.own:
+	case k.own || k.orphan || k.phase == answered && len(k.result) > maxKept:
 		c.release(k)
-		c.finish(r.rec)
-	case k.phase == answered && c.record(k):
-		c.finish(r.rec)
-	case k.phase == answered:
+	case k.phase == answered && !c.record(k):
 		k.held = true
+		return
 	}
+	c.finish(r.rec)
 }
 
 // Forget gives the memory of Body back and forgets the call: its step, called

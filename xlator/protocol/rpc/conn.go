@@ -49,8 +49,9 @@ type Conn struct {
 
 	// Guarded by mu.
 
-	sock   *socket // nil when there is no connection
-	cause  error   // why sock is nil
+	sock   *socket       // nil when there is no connection
+	cause  error         // why sock is nil
+	gone   chan struct{} // the newest socket's
 	closed bool
 
 	free     []int32          // slots, last in first out
@@ -62,6 +63,8 @@ type Conn struct {
 	pub, written           uint64
 	done, parsed, consumed uint64
 	stale                  uint64 // what was received before this process took over
+	floor                  uint64 // what was received before this connection: not to be parsed again
+	answered               uint64 // end of the last call that has been answered
 	records                records
 	outstanding, blocking  int
 	expected               int // bytes of large replies that are outstanding
@@ -98,7 +101,9 @@ func newConn(mem Memory, o Options) *Conn {
 		byXid:    map[uint32]*call{},
 		requests: map[uint64]int32{},
 		cause:    ErrClosed,
+		gone:     make(chan struct{}),
 	}
+	close(c.gone)
 	c.landed.L = &c.mu
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -130,6 +135,7 @@ func (c *Conn) Reconnect(sock net.Conn) error {
 	// for a stranger.
 	c.hdr.store(hdrCookie, 0)
 	c.written = c.pub
+	c.raiseFloor()
 	c.hdr.store(hdrBaseSend, sent-c.pub)
 	c.hdr.store(hdrBaseRecv, received-c.consumed)
 	c.hdr.store(hdrEpoch, c.hdr.load(hdrEpoch)+1)
@@ -138,9 +144,28 @@ func (c *Conn) Reconnect(sock net.Conn) error {
 	return nil
 }
 
+// raiseFloor makes an end with the old connection's bytes in the ring, among
+// them half a record: the next process is not to parse them. Replies that are
+// still there are kept in their slots or, if they do not fit, lost for it. mu
+// is held.
+func (c *Conn) raiseFloor() {
+	for i := range c.calls {
+		k := &c.calls[i]
+		switch {
+		case k.phase != answered:
+		case k.orphan || !c.record(k):
+			k.slot.setState(slotLost) // an orphan has nothing to undo any more
+		case k.held || !k.taken:
+			c.finish(k.rec)
+		}
+	}
+	c.floor = c.consumed
+	c.hdr.store(hdrDone, c.floor)
+}
+
 // start lets the socket work. mu is held.
 func (c *Conn) start(s *socket) {
-	c.sock, c.cause = s, nil
+	c.sock, c.cause, c.gone = s, nil, s.gone
 	s.workers.Add(2)
 	go c.write(s)
 	go c.ping(s)
@@ -153,12 +178,7 @@ func (c *Conn) start(s *socket) {
 func (c *Conn) Lost() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sock == nil {
-		gone := make(chan struct{})
-		close(gone)
-		return gone
-	}
-	return c.sock.gone
+	return c.gone
 }
 
 // Err is why there is no connection; nil while there is one.
@@ -191,15 +211,13 @@ func (c *Conn) Drop(cause error) {
 // may not be called by a handler. Replies that were handed out stay good.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	first, s := !c.closed, c.sock
+	first, gone := !c.closed, c.gone
 	c.closed = true
-	if s != nil {
-		c.fail(s, ErrClosed)
+	if c.sock != nil {
+		c.fail(c.sock, ErrClosed)
 	}
 	c.mu.Unlock()
-	if s != nil {
-		<-s.gone
-	}
+	<-gone
 	if first {
 		close(c.kick)
 	}
@@ -272,7 +290,7 @@ func (c *Conn) disconnect(cause error) (n int) {
 func (c *Conn) lost(k *call, e *LostError) {
 	k.phase, k.err = lost, e
 	switch {
-	case k.orphan || k.ping || e.Outcome == NotSent && !k.waiting:
+	case k.ping || !k.waiting && (k.orphan || e.Outcome == NotSent):
 		c.release(k)
 		return
 	case e.Outcome == NotSent:

@@ -42,7 +42,9 @@ const (
 
 // Layout says how large a connection's memory is.
 type Layout struct {
-	// Slots is the number of RPCs that may be in flight or kept, at least 16.
+	// Slots is the number of RPCs that may be in flight or kept, at least 16:
+	// requests in flight times their steps, and a quarter more, since new
+	// requests leave a quarter to those that have begun.
 	Slots int
 	// Ring is the size of the receive ring in bytes, a multiple of the page
 	// size. Twice that much address space is used.

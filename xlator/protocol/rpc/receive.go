@@ -105,7 +105,7 @@ func (c *Conn) deliverReply(xid uint32, rec []byte, seq uint64) error {
 		}
 		return protocolError("a reply to call %d, which is not outstanding", xid)
 	}
-	if k.end > c.written && k.end > c.sock.launched {
+	if k.end > c.written && k.end > c.sock.launched { // sendQueued looks whether it really went
 		return protocolError("a reply to call %d, which has not been sent", xid)
 	}
 	result, err := parseReply(rec)
@@ -116,16 +116,17 @@ func (c *Conn) deliverReply(xid uint32, rec []byte, seq uint64) error {
 	c.outstanding--
 	c.unreserve(k)
 	k.phase, k.result, k.rec = answered, result, seq
+	c.answered = max(c.answered, k.end)
 	c.at(atReply)
 	switch {
 	case k.ping:
 		c.sock.pingAt = 0
 		c.release(k)
 		c.finish(seq)
-	case k.orphan:
-		c.orphaned(k)
 	case k.waiting:
 		k.notify()
+	case k.orphan:
+		c.orphaned(k)
 	case c.record(k): // nobody is here yet: the ring is not to wait for him
 		c.finish(seq)
 	}
@@ -170,7 +171,7 @@ func (c *Conn) finish(seq uint64) {
 	r.first += uint64(n)
 	r.q = r.q[:copy(r.q, r.q[n:])]
 	c.at(atFrontier)
-	c.hdr.store(hdrDone, c.done)
+	c.hdr.store(hdrDone, max(c.done, c.floor))
 	c.at(atDone)
 	if s := c.sock; s != nil && s.starved {
 		select {

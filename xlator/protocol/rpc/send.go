@@ -76,6 +76,9 @@ func (c *Conn) sendQueued(s *socket, turns int) {
 		c.landed.Broadcast()
 		c.written += uint64(sent)
 		s.advance(sent)
+		if c.answered > c.written {
+			c.fail(s, protocolError("a reply to a call that has not been sent"))
+		}
 		full = sent < n
 		if err != nil && err != syscall.EAGAIN {
 			c.fail(s, ioError("send", err))

@@ -143,7 +143,8 @@ func (c *Conn) pop() int32 {
 	return i
 }
 
-// maxKept is the longest reply that is copied into slots.
+// maxKept is the longest reply that is kept. Only what reads is answered with
+// more.
 const maxKept = 128 << 10
 
 // record copies the reply into the call's slots, for the process that might

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -39,6 +40,49 @@ func dial(t testing.TB, s *server) net.Conn {
 		t.Fatal(err)
 	}
 	return conn
+}
+
+// vanish makes the Conn's process disappear as far as the memory and the socket
+// can tell, and returns what it leaves behind: a copy of the memory and the
+// socket.
+func vanish(t testing.TB, c *Conn) (Memory, net.Conn) {
+	t.Helper()
+	c.mu.Lock()
+	s := c.sock
+	f, err := s.conn.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	sock, err := net.FileConn(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s.flying {
+		c.landed.Wait()
+	}
+	mem := newHeapMemory(c.layout())
+	copy(mem.Control(), c.mem.Control())
+	s.cause = errors.New("the process is gone") // so nobody shuts the socket down
+	close(s.giveUp)
+	c.mu.Unlock()
+	if err := s.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	<-s.gone
+	copy(mem.Ring(), c.mem.Ring())
+	return mem, sock
+}
+
+// resume is the next process.
+func resume(t testing.TB, mem Memory, sock net.Conn, o Options) *Conn {
+	t.Helper()
+	c, err := Resume(mem, sock, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeAll(t, c, mem) })
+	return c
 }
 
 func small() Layout { return Layout{Slots: 64, Ring: 1 << 20} }
