@@ -454,9 +454,10 @@ func (v *RchecksumReq) DecodeFrom(d *Decoder) {
 type RchecksumRep struct {
 	Result
 	Xdata Dict
-	Flags uint32 // 1: Strong is SHA-256 [W], else MD5 [S]
+	Flags uint32 // 1 whichever Strong is [W]
 	Weak  uint32
-	// Strong is part of the decoded message.
+	// Strong is part of the decoded message: SHA-256 if Xdata says
+	// fips-mode-rchecksum, else MD5 and 16 zeros [W].
 	Strong []byte
 }
 

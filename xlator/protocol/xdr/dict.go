@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -287,7 +288,8 @@ func (d *Decoder) pair(field string, i int, p *DictPair) {
 	case DictTypeText:
 		// Nobody is known to leave the NUL out, and nothing is lost by
 		// understanding it.
-		if p.Data = bytes.TrimSuffix(d.Opaque(field, math.MaxInt32), []byte{0}); len(p.Data) == 0 {
+		p.Data = slices.Clip(bytes.TrimSuffix(d.Opaque(field, math.MaxInt32), []byte{0}))
+		if len(p.Data) == 0 {
 			p.Data = nil
 		}
 	case DictTypeGFID:

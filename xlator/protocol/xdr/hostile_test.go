@@ -139,6 +139,8 @@ func TestErrorsSayWhatIsWrongWhere(t *testing.T) {
 			`malformed CommonRep: xdata: pair 0 ("k"): there is no type 10`},
 		{new(CommonRep), "00000000 00000000 00000014 00000001 00000001 00000002 6b6b0000 00000006 00000000 00000000",
 			`malformed CommonRep: xdata: pair 0: key does not end in its only NUL`},
+		{new(CommonRep), "00000000 00000000 00000014 00000001 00000001 00000004 6b006b00 00000006 00000000 00000000",
+			`malformed CommonRep: xdata: pair 0: key does not end in its only NUL`},
 		{new(CommonRep), "00000000 00000000 00000014 00000001 00000001 00000002 6b000000 00000006 ffffffff 00000000",
 			`malformed CommonRep: xdata: pair 0 ("k"): length 4294967295 is over the limit of 2147483647`},
 		{new(CommonRep), "00000000 00000000 00000014 00000001 00000001 00000002 6b000000 00000006 00000000 00000000",
@@ -153,6 +155,8 @@ func TestErrorsSayWhatIsWrongWhere(t *testing.T) {
 			`malformed SetvolumeRep: dict: pair 0: lengths of 4294967295 and 1 bytes, 2 left`},
 		{new(SetvolumeRep), "00000000 00000000 0000000e 00000001 00000001 00000000 6161 0000",
 			`malformed SetvolumeRep: dict: pair 0: key does not end in its only NUL`},
+		{new(SetvolumeRep), "00000000 00000000 00000010 00000001 00000003 00000000 61006100",
+			`malformed SetvolumeRep: dict: pair 0: key does not end in its only NUL`},
 		{new(SetvolumeRep), "00000000 00000000 00000010 00000001 00000001 00000000 61000000",
 			`malformed SetvolumeRep: dict: 2 bytes behind the last pair`},
 	} {
@@ -163,6 +167,42 @@ func TestErrorsSayWhatIsWrongWhere(t *testing.T) {
 		if err := Decode(wire, c.into); err == nil || err.Error() != c.want {
 			t.Errorf("%x: got %v\nwant %s", wire, err, c.want)
 		}
+	}
+}
+
+// TestDictionariesAreLimited: in either form, even where the bytes are there.
+func TestDictionariesAreLimited(t *testing.T) {
+	for n, want := range map[int]bool{MaxDictPairs: true, MaxDictPairs + 1: false} {
+		pairs := make(Dict, n)
+		for i := range pairs {
+			pairs[i].Type = DictTypeBytes
+		}
+		for _, v := range []Message{&CommonRep{Xdata: pairs}, &SetvolumeRep{Dict: make(OldDict, n)}} {
+			if err := Decode(v.AppendTo(nil), v); (err == nil) != want {
+				t.Errorf("%T with %d pairs: %.100v", v, n, err)
+			}
+		}
+	}
+}
+
+// TestDecodedBytesCannotGrowIntoTheMessage: appending to them copies them.
+func TestDecodedBytesCannotGrowIntoTheMessage(t *testing.T) {
+	v := RchecksumRep{Xdata: Dict{DictBytes("k", []byte("abcd")), DictText("t", "abc")}, Strong: []byte("efgh")}
+	wire := v.AppendTo(nil)
+	if err := Decode(wire, &v); err != nil {
+		t.Fatal(err)
+	}
+	var set SetvolumeReq
+	old := (&SetvolumeReq{Dict: OldDict{OldText("a", "b"), OldText("c", "d")}}).AppendTo(nil)
+	if err := Decode(old, &set); err != nil {
+		t.Fatal(err)
+	}
+	before := string(wire) + string(old)
+	for _, b := range [][]byte{v.Xdata[0].Data, v.Xdata[1].Data, v.Strong, set.Dict[0].Value} {
+		_ = append(b, '!')
+	}
+	if string(wire)+string(old) != before {
+		t.Error("the message has changed")
 	}
 }
 

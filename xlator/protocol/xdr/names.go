@@ -351,7 +351,8 @@ func (v *IcreateReq) DecodeFrom(d *Decoder) {
 	v.Xdata = d.dict("xdata")
 }
 
-// NamelinkReq gives what ICREATE has made its name [S].
+// NamelinkReq gives what ICREATE has made its name [S]. Never to be sent to a
+// 10.3 brick: it dies of it [W].
 type NamelinkReq struct {
 	Parent GFID
 	Name   string

@@ -67,3 +67,14 @@ func TestFailedReadHasNoPayload(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPayloadBeginsAtAMultipleOfFour: even if the dictionary's length is none.
+func TestPayloadBeginsAtAMultipleOfFour(t *testing.T) {
+	wire := (&ReadRep{}).AppendTo(nil)
+	for size, want := range map[uint32]int64{0: 172, 5: 180, 8: 180, 0xffffffff: 172 + 1<<32} {
+		patchUint32(wire, readRepSize, size)
+		if got := ReadRepLen((*[ReadRepFixed]byte)(wire)); got != want {
+			t.Errorf("with %d bytes of pairs payload begins at %d, want %d", size, got, want)
+		}
+	}
+}
