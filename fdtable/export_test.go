@@ -23,7 +23,7 @@ func (t *Table) View() string {
 		fmt.Fprintf(&out, "node %#x %s %d lookups %d opens %d", n.id, n.gfid, n.typ, n.lookups, n.opens)
 		s.mu.Unlock()
 		n.errs.mu.Lock()
-		fmt.Fprintf(&out, " errors %d %v %v", n.errs.seq, n.errs.err, n.errs.seen)
+		fmt.Fprintf(&out, " errors %d %v %v", n.errs.seq, xlator.Errno(n.errs.err), n.errs.seen)
 		n.errs.mu.Unlock()
 		n.mu.Lock()
 		fds := slices.Clone(n.fds)
