@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/holdfast/holdfast/xlator"
 )
@@ -80,4 +81,43 @@ func (t *Table) AsleepAndFree() (asleep, free int) {
 	t.nodes.mu.Lock()
 	defer t.nodes.mu.Unlock()
 	return t.nodes.asleep, len(t.nodes.free)
+}
+
+// ByGFID returns the node of that gfid, or nil.
+func (t *Table) ByGFID(g xlator.GFID) *Node { return t.find(g) }
+
+// Inside is what a node is to know in the next process, too.
+type Inside struct {
+	Lookups uint64
+	Seq     uint64
+	Errno   syscall.Errno
+	Seen    bool
+	FDs     []*BaseFD
+	Locks   []xlator.Lock
+}
+
+// Inside returns it.
+func (n *Node) Inside() (in Inside) {
+	s := n.t.shard(n.gfid)
+	s.mu.Lock()
+	in.Lookups = n.lookups
+	s.mu.Unlock()
+	n.errs.mu.Lock()
+	in.Seq, in.Errno, in.Seen = n.errs.seq, xlator.Errno(n.errs.err), n.errs.seen
+	n.errs.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	in.FDs = slices.Clone(n.fds)
+	in.Locks = n.locks.all()
+	return in
+}
+
+// LockOwners are the owners of those who locked through b.
+func (b *BaseFD) LockOwners() (owners []uint64) {
+	b.node.mu.Lock()
+	defer b.node.mu.Unlock()
+	for _, k := range b.lockers {
+		owners = append(owners, k.owner)
+	}
+	return owners
 }
