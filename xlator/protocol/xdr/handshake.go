@@ -87,7 +87,7 @@ func (v *GetspecRep) DecodeFrom(d *Decoder) {
 	v.Xdata = d.oldDict("xdata")
 }
 
-// SetLkVerReq is obsolete [S].
+// SetLkVerReq is obsolete; a 10.3 brick agrees to it [W].
 type SetLkVerReq struct {
 	UID     string
 	Version int32
@@ -106,7 +106,7 @@ func (v *SetLkVerReq) DecodeFrom(d *Decoder) {
 	v.Version = d.Int32("lk_ver")
 }
 
-// SetLkVerRep is obsolete [S].
+// SetLkVerRep has the Version that was asked for [W].
 type SetLkVerRep struct {
 	Result
 	Version int32

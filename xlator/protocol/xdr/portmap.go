@@ -39,7 +39,7 @@ func (v *PortByBrickRep) DecodeFrom(d *Decoder) {
 	v.Port = d.Int32("port")
 }
 
-// BrickByPortReq asks which brick has a port [S].
+// BrickByPortReq asks which brick has a port [S]. A 10.3 daemon does not answer [W].
 type BrickByPortReq struct {
 	Port int32
 }

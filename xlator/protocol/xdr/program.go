@@ -28,7 +28,7 @@ const (
 	HandshakeSetvolume       = 1 // SetvolumeReq, SetvolumeRep [W]
 	HandshakeGetspec         = 2 // GetspecReq, GetspecRep [W]
 	HandshakePing            = 3 // Empty, PingRep; bricks only [W]
-	HandshakeSetLkVer        = 4 // SetLkVerReq, SetLkVerRep; obsolete [S]
+	HandshakeSetLkVer        = 4 // SetLkVerReq, SetLkVerRep; obsolete [W]
 	HandshakeEventNotify     = 5
 	HandshakeGetVolumeInfo   = 6 // GetVolumeInfoReq, GetVolumeInfoRep [W]
 	HandshakeGetSnapshotInfo = 7
@@ -37,7 +37,7 @@ const (
 // Procedures of ProgramPortmap; 3 is not used.
 const (
 	PortmapPortByBrick = 1 // PortByBrickReq, PortByBrickRep [W]
-	PortmapBrickByPort = 2 // BrickByPortReq, BrickByPortRep [S]
+	PortmapBrickByPort = 2 // BrickByPortReq, BrickByPortRep [S]; 10.3 does not answer [W]
 	PortmapSignin      = 4 // SigninReq, SigninRep [W]
 	PortmapSignout     = 5 // SignoutReq, SignoutRep [W]
 )

@@ -120,11 +120,38 @@ func TestRepliesHaveTheSizesSeenOnTheWire(t *testing.T) {
 	}
 }
 
-// TestWhatABrickSaidIsReproduced: every byte of a real brick's requests and
-// replies is understood, and written again.
-func TestWhatABrickSaidIsReproduced(t *testing.T) {
-	all := messages()
+// TestWhatGlusterFSSaidIsReproduced: every byte of real requests and replies is
+// understood, and written again.
+func TestWhatGlusterFSSaidIsReproduced(t *testing.T) {
 	vectors := readVectors(t, "testdata/brick-10.3.txt")
+	reproduce(t, vectors)
+	for f := range fopMax + 1 {
+		if NewRequest(f) == nil || f == FopNamelink || f == FopPut {
+			continue
+		}
+		if vectors[f.String()+" request"] == nil || vectors[f.String()+" reply"] == nil {
+			t.Errorf("nothing was recorded of %s", f)
+		}
+	}
+	vectors = readVectors(t, "testdata/management-10.3.txt")
+	reproduce(t, vectors)
+	var begun SetvolumeRep
+	if err := Decode(vectors["SETVOLUME reply"], &begun); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := begun.Dict.Text("ERROR")
+	if up, ok := begun.Dict.Int("child_up"); text != "Success" || up != 1 || !ok || begun.Err() != nil {
+		t.Errorf("SETVOLUME: %+v", begun)
+	}
+	var port PortByBrickRep
+	if err := Decode(vectors["PORTBYBRICK reply"], &port); err != nil || port.Port != 53848 {
+		t.Errorf("PORTBYBRICK: %+v %v", port, err)
+	}
+}
+
+func reproduce(t *testing.T, vectors map[string][]byte) {
+	t.Helper()
+	all := messages()
 	for name, wire := range vectors {
 		empty := all[name]
 		if empty == nil {
@@ -149,14 +176,6 @@ func TestWhatABrickSaidIsReproduced(t *testing.T) {
 		}
 		if got := reference(v); !bytes.Equal(got, wire) {
 			t.Errorf("%s: the reference encodes\n%x, want\n%x", name, got, wire)
-		}
-	}
-	for f := range fopMax + 1 {
-		if NewRequest(f) == nil || f == FopNamelink || f == FopPut {
-			continue
-		}
-		if vectors[f.String()+" request"] == nil || vectors[f.String()+" reply"] == nil {
-			t.Errorf("nothing was recorded of %s", f)
 		}
 	}
 }
