@@ -200,7 +200,7 @@ func (c *Conn) take(k *call) (Reply, error) {
 		k.taken = true
 		handed := k.slot.u32(offHanded) + 1
 		k.slot.put32(offHanded, handed)
-		if handed > maxHanded && k.listed && c.requests[k.unique] == k.index {
+		if int(handed) > c.opts.MaxDeaths && k.listed && c.requests[k.unique] == k.index {
 			return Reply{}, fmt.Errorf("rpc: %s: request %d: %w", c.opts.Name, k.unique, errPoison)
 		}
 	}
@@ -216,10 +216,6 @@ func (c *Conn) take(k *call) (Reply, error) {
 	}
 	return reply, nil
 }
-
-// maxHanded is how many processes may get one reply and die over it before the
-// request is refused.
-const maxHanded = 3
 
 // Reply is the answer to a call. Body is the result as XDR, with a READ's data
 // in place: ring memory, not to be written to.

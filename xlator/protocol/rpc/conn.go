@@ -20,6 +20,9 @@ type Options struct {
 	// PingTimeout is how long a server may be silent when something is
 	// outstanding; 0 waits for ever.
 	PingTimeout time.Duration
+	// MaxDeaths is how many processes may get one reply and die over it before
+	// the request is refused; 0 means 3.
+	MaxDeaths int
 	// OnCallback gets the server's calls one after the other, in their order.
 	// After the death of the process a callback may come again. The handler
 	// may Call, and must return: what it was given holds ring memory.
@@ -105,6 +108,9 @@ func newConn(mem Memory, o Options) *Conn {
 	}
 	close(c.gone)
 	c.landed.L = &c.mu
+	if c.opts.MaxDeaths == 0 {
+		c.opts.MaxDeaths = 3
+	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

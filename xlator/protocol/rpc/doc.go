@@ -107,5 +107,5 @@
 // replies.
 //
 // A reply that was handed to three processes, each of which died over it, is not
-// handed to a fourth: the request gets EIO.
+// handed to a fourth (Options.MaxDeaths): the request gets EIO.
 package rpc

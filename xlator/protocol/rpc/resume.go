@@ -53,6 +53,7 @@ func Resume(mem Memory, sock net.Conn, o Options) (*Conn, error) {
 		c.log.Warn("connection lost", "server", o.Name, "cause", err, "unanswered", n)
 		return c, nil
 	}
+	c.log.Info("connection resumed", "server", o.Name, "unanswered", c.outstanding, "unsent", c.pub-c.written, "unparsed", c.consumed-c.parsed)
 	c.start(s)
 	c.transmitLater(s)
 	return c, nil

@@ -38,15 +38,21 @@ type server struct {
 // connection's goroutine.
 func serve(t testing.TB, network, address string, handle func(*served)) *server {
 	t.Helper()
+	s := &server{handle: handle, conns: map[*serverConn]bool{}}
+	s.listen(t, network, address)
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *server) listen(t testing.TB, network, address string) {
+	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{Listener: l, handle: handle, conns: map[*serverConn]bool{}}
+	s.Listener = l
 	s.wg.Add(1)
 	go s.accept()
-	t.Cleanup(s.stop)
-	return s
 }
 
 func (s *server) stop() {
