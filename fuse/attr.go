@@ -73,7 +73,7 @@ func (b *bridge) setattr(r *request, in *gofuse.SetAttrIn, out *gofuse.AttrOut) 
 	kill := in.Valid&gofuse.FATTR_KILL_SUIDGID != 0
 	if in.Valid&gofuse.FATTR_SIZE != 0 {
 		if f != nil {
-			if err := f.TakeError(); err != nil {
+			if err := r.tell(f); err != nil {
 				return err
 			}
 		}

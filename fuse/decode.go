@@ -116,13 +116,13 @@ func (r *request) decodeByServer() {
 	}
 	out := r.outBytes()
 	if n := r.payloadRoom(); n > 0 {
-		sl := r.s.slots.get(fixedReply + n)
+		sl := r.s.slots.get(entrySize + fixedReply + n)
 		if sl == nil {
 			r.replyStatus(gofuse.Status(errTooBig))
 			return
 		}
 		defer sl.drop()
-		out = sl.mem
+		out = sl.mem[entrySize:]
 	}
 	r.dec.in[0], r.dec.out[0] = r.in, out
 	n, status := r.dec.server.HandleRequest(r.dec.in[:], r.dec.out[:])

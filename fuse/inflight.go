@@ -18,13 +18,18 @@ const (
 // 63, so that an INTERRUPT finds its target.
 type inflight struct {
 	shards [inflightShards]inflightShard
+	// tick gets something, if it is empty, whenever fewer requests are busy
+	// after closed was set.
+	tick chan struct{}
 }
 
 type inflightShard struct {
 	mu sync.Mutex
 	// guarded by mu
-	first *request
-	n     int
+	first  *request
+	n      int
+	parked int  // of n: wait for a lock, and have their place in its queue
+	closed bool // nobody enters any more
 	// early is a ring of targets that were not known when their INTERRUPT was
 	// read: answered already, or not entered yet. Numbers do not come again,
 	// so what is left of the first kind does no harm.
@@ -32,18 +37,22 @@ type inflightShard struct {
 	at      int
 	waiting bool // early has something
 
-	_ [40]byte
+	_ [24]byte
 }
 
 func (t *inflight) shard(unique uint64) *inflightShard {
 	return &t.shards[unique>>1%inflightShards]
 }
 
-// enter makes r known, and interrupts it if its INTERRUPT was read first.
-func (t *inflight) enter(r *request) {
+// enter makes r known, and interrupts it if its INTERRUPT was read first. It
+// reports whether r may be carried out.
+func (t *inflight) enter(r *request) bool {
 	s := t.shard(r.call.Unique)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
 	r.prev, r.next = nil, s.first
 	if s.first != nil {
 		s.first.prev = r
@@ -53,6 +62,7 @@ func (t *inflight) enter(r *request) {
 	if s.waiting && s.takeEarly(r.call.Unique) {
 		r.interrupt()
 	}
+	return true
 }
 
 // leave makes r unknown: nobody interrupts it after that.
@@ -70,12 +80,63 @@ func (t *inflight) leave(r *request) {
 	}
 	r.prev, r.next = nil, nil
 	s.n--
+	if r.parked {
+		r.parked = false
+		s.parked--
+	}
+	t.tell(s)
+}
+
+// park notes that r waits for a lock and has its place in the queue.
+func (t *inflight) park(r *request) {
+	s := t.shard(r.call.Unique)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.parked {
+		return
+	}
+	r.parked = true
+	s.parked++
+	if e := r.slot.entry; e != nil {
+		e.Forgive()
+	}
+	t.tell(s)
+}
+
+// tell is called with s.mu held.
+func (t *inflight) tell(s *inflightShard) {
+	if s.closed {
+		select {
+		case t.tick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// close lets nobody enter any more.
+func (t *inflight) close() {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+	}
+}
+
+// busy is how many requests are being carried out and do not wait for a lock.
+func (t *inflight) busy() (n int) {
+	for i := range t.shards {
+		t.shards[i].mu.Lock()
+		n += t.shards[i].n - t.shards[i].parked
+		t.shards[i].mu.Unlock()
+	}
+	return n
 }
 
 // interrupt cancels the wait of the request with that unique. One that is not
-// known is remembered. The kernel wants no answer to an INTERRUPT; EAGAIN would
-// have it sent again at once, and again.
-func (t *inflight) interrupt(unique uint64) {
+// known is remembered; known is false then. The kernel wants no answer to an
+// INTERRUPT; EAGAIN would have it sent again at once, and again.
+func (t *inflight) interrupt(unique uint64) (known bool) {
 	unique &^= resent
 	s := t.shard(unique)
 	s.mu.Lock()
@@ -83,12 +144,13 @@ func (t *inflight) interrupt(unique uint64) {
 	for r := s.first; r != nil; r = r.next {
 		if r.call.Unique == unique {
 			r.interrupt()
-			return
+			return true
 		}
 	}
 	s.early[s.at] = unique
 	s.at = (s.at + 1) % earlyInterrupts
 	s.waiting = true
+	return false
 }
 
 // takeEarly is called with mu held.

@@ -45,8 +45,11 @@ func (b *bridge) write(r *request, in *gofuse.WriteIn, p xlator.Payload) (int, e
 	if err != nil {
 		return 0, err
 	}
-	if err := f.TakeError(); err != nil {
+	if err := r.tell(f); err != nil {
 		return 0, err
+	}
+	if n := f.Node(); n != nil && r.slot.entry != nil {
+		r.slot.entry.SetFile(n.GFID())
 	}
 	u, err := b.t.UseFD(&r.call, f)
 	if err != nil {
@@ -75,7 +78,7 @@ func (b *bridge) fsync(r *request, in *gofuse.FsyncIn) error {
 	}
 	defer u.Done()
 	_, err = u.G.Top.Fsync(&r.call, &xlator.FsyncReq{FD: u.FD, Datasync: in.FsyncFlags&fsyncDatasync != 0})
-	if e := f.TakeError(); err == nil {
+	if e := r.tell(f); err == nil {
 		err = e
 	}
 	return err
@@ -110,7 +113,7 @@ func (b *bridge) fallocate(r *request, in *gofuse.FallocateIn) error {
 	if err != nil {
 		return err
 	}
-	if err := f.TakeError(); err != nil {
+	if err := r.tell(f); err != nil {
 		return err
 	}
 	u, err := b.t.UseFD(&r.call, f)
@@ -149,7 +152,7 @@ func (b *bridge) copyFileRange(r *request, in *gofuse.CopyFileRangeIn) (int64, e
 	if err != nil {
 		return 0, err
 	}
-	if err := dst.TakeError(); err != nil {
+	if err := r.tell(dst); err != nil {
 		return 0, err
 	}
 	u, dstFD, err := b.t.UseFDs(&r.call, src, dst)

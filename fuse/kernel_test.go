@@ -26,11 +26,14 @@ import (
 type kernel struct {
 	testing.TB
 	fd     int
+	opts   Options
 	dev    *Device
 	s      *Session
 	table  *fdtable.Table
 	served chan error
 	unique uint64
+
+	recovered *Recovered
 }
 
 // kernelInit is what a 6.x kernel offers.
@@ -46,22 +49,13 @@ func bytesOf[T any](v *T) []byte { return unsafe.Slice((*byte)(unsafe.Pointer(v)
 // comes what on makes, if it is not nil.
 func play(t testing.TB, opts Options, on func(xlator.Fops) xlator.Fops) *kernel {
 	t.Helper()
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fd := range pair {
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 16<<20)
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 20})
-	}
-	unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20})
-	k := &kernel{TB: t, fd: pair[0], served: make(chan error, 1), unique: 2}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	opts.ACL = true
 	opts.setDefaults()
-	k.dev = &Device{FD: pair[1]}
+	k := &kernel{TB: t, unique: 2, opts: opts}
+	k.connect()
 	in := kernelInit()
 	if _, err := unix.Write(k.fd, bytesOf(&in)); err != nil {
 		t.Fatal(err)
@@ -72,15 +66,52 @@ func play(t testing.TB, opts Options, on func(xlator.Fops) xlator.Fops) *kernel 
 	if h, _ := k.reply(); h.Unique != 2 || h.Status != 0 {
 		t.Fatalf("INIT: %+v", h)
 	}
-	mem := state.Plain()
-	t.Cleanup(func() { mem.Close() })
-	if k.s, err = NewSession(opts, k.dev, mem); err != nil {
-		t.Fatal(err)
-	}
 	k.graph(opts.Log, on)
-	go func() { k.served <- k.s.Serve(k.table) }()
-	t.Cleanup(k.end)
+	k.serve(state.Plain())
 	return k
+}
+
+// connect makes both ends of a connection.
+func (k *kernel) connect() {
+	k.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		k.Fatal(err)
+	}
+	for _, fd := range pair {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 16<<20)
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 20})
+	}
+	unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20})
+	k.fd, k.dev = pair[0], &Device{FD: pair[1]}
+}
+
+// serve starts the session, which recovers first.
+func (k *kernel) serve(mem *state.Memory) {
+	k.Helper()
+	k.Cleanup(func() { mem.Close() })
+	var err error
+	if k.s, err = NewSession(k.opts, k.dev, mem); err != nil {
+		k.Fatal(err)
+	}
+	k.served = make(chan error, 1)
+	k.recovered, err = k.s.Recover(k.table)
+	if err != nil {
+		k.Fatal(err)
+	}
+	go func() { k.served <- k.s.Serve(k.table) }()
+	k.Cleanup(k.end)
+}
+
+// successor is a process that comes after k's, which has left mem. It has
+// taken over what k has open.
+func (k *kernel) successor(mem *state.Memory) *kernel {
+	k.Helper()
+	n := &kernel{TB: k.TB, opts: k.opts, table: k.table, unique: k.unique + 1000}
+	n.connect()
+	n.dev.InitIn, n.dev.InitOut = k.dev.InitIn, k.dev.InitOut
+	n.serve(mem)
+	return n
 }
 
 func (k *kernel) graph(log *slog.Logger, on func(xlator.Fops) xlator.Fops) {

@@ -23,6 +23,9 @@ func (s *Session) read() {
 	errs := 0
 	for {
 		big := s.slots.big()
+		if big.entry != nil {
+			big.entry.BeginRead(big.mem, requestAt)
+		}
 		n, err := unix.Read(s.fd, big.mem[requestAt:])
 		if err == nil && n == 0 { // the device never does; a connection that is gone may
 			err = unix.ENODEV
@@ -35,9 +38,12 @@ func (s *Session) read() {
 			s.idle.Add(-1)
 			return
 		}
+		if s.draining.Load() { // what was read is the next process's, where it lies
+			return
+		}
 		errs = 0
 		in := big.mem[requestAt:][:n]
-		if n < int(unsafe.Sizeof(gofuse.InHeader{})) || s.inline(in) {
+		if n < int(unsafe.Sizeof(gofuse.InHeader{})) || s.inline(big, in) {
 			big.drop()
 			continue
 		}
@@ -95,21 +101,25 @@ func (s *Session) mayReadOn(err error, errs int) bool {
 	return false
 }
 
-// admit makes a request of what was read. What fits into a smaller slot moves
-// there, and the big one is free again.
+// admit makes a request of what was read into a big slot. What fits into a
+// smaller slot moves there, and the big one is free again: it is recorded as a
+// request first, so that a kill in between leaves it in both.
 func (s *Session) admit(big *slot, in []byte) *request {
 	r := s.take()
-	sl := big
+	sl, at := big, requestAt
 	switch n := len(in); {
-	case n <= tinySize:
-		sl = s.slots.get(tinySize)
-		in = sl.mem[:copy(sl.mem, in)]
+	case n <= tinySize-entrySize:
+		sl, at = s.slots.get(tinySize), entrySize
 	case n <= smallSize-requestAt:
 		sl = s.slots.get(smallSize)
-		in = sl.mem[requestAt:][:copy(sl.mem[requestAt:], in)]
-	case n <= smallSize:
-		sl = s.slots.get(smallSize)
-		in = sl.mem[:copy(sl.mem, in)]
+	case n <= smallSize-entrySize:
+		sl, at = s.slots.get(smallSize), entrySize
+	}
+	if sl != big {
+		in = sl.mem[at:][:copy(sl.mem[at:], in)]
+	}
+	if sl.entry != nil {
+		sl.entry.Admit(s.order.Add(1), at, len(in))
 	}
 	if sl != big {
 		big.drop()
@@ -119,9 +129,15 @@ func (s *Session) admit(big *slot, in []byte) *request {
 }
 
 // inline carries out, in the reader itself, what never blocks and is not
-// answered. It reports whether that was it.
-func (s *Session) inline(in []byte) bool {
+// answered. It reports whether that was it. A FORGET is cleared from its slot
+// before it is applied: after a kill in between a lookup too many is counted,
+// which keeps a node; one too few would be an ESTALE. An INTERRUPT is recorded
+// with its target before its slot is cleared.
+func (s *Session) inline(big *slot, in []byte) bool {
 	h := (*gofuse.InHeader)(unsafe.Pointer(unsafe.SliceData(in)))
+	if (h.Opcode == opForget || h.Opcode == opBatchForget) && big.entry != nil {
+		big.entry.Clear()
+	}
 	switch h.Opcode {
 	case opForget:
 		if len(in) >= int(unsafe.Sizeof(gofuse.ForgetIn{})) {
@@ -132,7 +148,7 @@ func (s *Session) inline(in []byte) bool {
 		s.batchForget(in)
 	case opInterrupt:
 		if len(in) >= int(unsafe.Sizeof(gofuse.InterruptIn{})) {
-			s.running.interrupt((*gofuse.InterruptIn)(unsafe.Pointer(h)).Unique)
+			s.interrupt((*gofuse.InterruptIn)(unsafe.Pointer(h)).Unique)
 		}
 	case opNotifyReply: // we retrieve nothing
 	default:
@@ -140,6 +156,13 @@ func (s *Session) inline(in []byte) bool {
 	}
 	s.stats.count(h.Opcode)
 	return true
+}
+
+// interrupt interrupts a request; one that is not known yet when it comes.
+func (s *Session) interrupt(unique uint64) {
+	if !s.running.interrupt(unique) && s.mem.Durable() {
+		s.mem.SetEarly(int(s.early.Add(1)), unique&^resent)
+	}
 }
 
 // batchForgetIn and forgetOne are the kernel's fuse_batch_forget_in and
@@ -167,8 +190,10 @@ func (s *Session) batchForget(in []byte) {
 
 // carryOut carries a request out and answers it.
 func (s *Session) carryOut(r *request) {
+	if !s.running.enter(r) {
+		return // the process is about to end: it stays in its slot
+	}
 	s.stats.count(r.op)
-	s.running.enter(r)
 	if s.ended.Load() {
 		r.call.Interrupt()
 	}
@@ -211,11 +236,20 @@ func (s *Session) panicked(p any) gofuse.Status {
 // send writes a reply.
 func (s *Session) send(r *request, parts ...[]byte) {
 	s.backSoon(r)
+	if r.slot.entry != nil {
+		r.record(parts)
+	}
+	if statusOf(parts[0]) == unix.ENOSYS {
+		s.noteENOSYS(r.op)
+	}
 	var err error
 	if len(parts) == 1 {
 		_, err = unix.Write(s.fd, parts[0])
 	} else {
 		_, err = unix.Writev(s.fd, parts)
+	}
+	if r.told != nil {
+		r.told.CommitCursor()
 	}
 	switch {
 	case err == nil, errors.Is(err, unix.ENODEV):

@@ -10,9 +10,9 @@ import (
 )
 
 // makeReq is what all requests that make something have in common. The new
-// object's identity is chosen here.
-func makeReq(parent *xlator.Inode, name string, mode, umask uint32) xlator.MakeReq {
-	return xlator.MakeReq{Parent: parent, Name: name, GFID: xlator.NewGFID(), Mode: mode & 0o7777, Umask: umask & 0o777}
+// object's identity is chosen here, once, whoever carries the request out.
+func makeReq(c *xlator.Call, parent *xlator.Inode, name string, mode, umask uint32) xlator.MakeReq {
+	return xlator.MakeReq{Parent: parent, Name: name, GFID: c.NewGFID(), Mode: mode & 0o7777, Umask: umask & 0o777}
 }
 
 // make makes an entry in the request's node and answers it.
@@ -49,19 +49,19 @@ func (b *bridge) mknod(r *request, in *gofuse.MknodIn, name string, out *gofuse.
 		return syscall.EINVAL
 	}
 	return b.make(r, name, out, func(u *fdtable.Use) (*xlator.EntryRep, error) {
-		return u.G.Top.Mknod(&r.call, &xlator.MknodReq{MakeReq: makeReq(u.Inode, name, in.Mode, in.Umask), Type: typ, Rdev: uint64(in.Rdev)})
+		return u.G.Top.Mknod(&r.call, &xlator.MknodReq{MakeReq: makeReq(&r.call, u.Inode, name, in.Mode, in.Umask), Type: typ, Rdev: uint64(in.Rdev)})
 	})
 }
 
 func (b *bridge) mkdir(r *request, in *gofuse.MkdirIn, name string, out *gofuse.EntryOut) error {
 	return b.make(r, name, out, func(u *fdtable.Use) (*xlator.EntryRep, error) {
-		return u.G.Top.Mkdir(&r.call, &xlator.MkdirReq{MakeReq: makeReq(u.Inode, name, in.Mode, in.Umask)})
+		return u.G.Top.Mkdir(&r.call, &xlator.MkdirReq{MakeReq: makeReq(&r.call, u.Inode, name, in.Mode, in.Umask)})
 	})
 }
 
 func (b *bridge) symlink(r *request, target, name string, out *gofuse.EntryOut) error {
 	return b.make(r, name, out, func(u *fdtable.Use) (*xlator.EntryRep, error) {
-		return u.G.Top.Symlink(&r.call, &xlator.SymlinkReq{MakeReq: makeReq(u.Inode, name, 0o777, 0), Target: target})
+		return u.G.Top.Symlink(&r.call, &xlator.SymlinkReq{MakeReq: makeReq(&r.call, u.Inode, name, 0o777, 0), Target: target})
 	})
 }
 

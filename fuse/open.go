@@ -96,7 +96,7 @@ func (b *bridge) create(r *request, in *gofuse.CreateIn, name string, out *gofus
 	}
 	return b.createBy(r, in, out, func(u *fdtable.Use, fh uint64) (*xlator.CreateRep, error) {
 		rep, err := u.G.Top.Create(&r.call, &xlator.CreateReq{
-			MakeReq: makeReq(u.Inode, name, in.Mode, in.Umask), Flags: in.Flags &^ unix.O_TRUNC, Base: fh,
+			MakeReq: makeReq(&r.call, u.Inode, name, in.Mode, in.Umask), Flags: in.Flags &^ unix.O_TRUNC, Base: fh,
 		})
 		if err != nil || rep.Made || in.Flags&unix.O_TRUNC == 0 {
 			return rep, err
@@ -117,7 +117,7 @@ func (b *bridge) create(r *request, in *gofuse.CreateIn, name string, out *gofus
 func (b *bridge) tmpfile(r *request, in *gofuse.CreateIn, out *gofuse.CreateOut) error {
 	return b.createBy(r, in, out, func(u *fdtable.Use, fh uint64) (*xlator.CreateRep, error) {
 		return u.G.Top.Icreate(&r.call, &xlator.IcreateReq{
-			MakeReq: makeReq(u.Inode, "", in.Mode, in.Umask), Flags: in.Flags &^ unix.O_TRUNC, Base: fh,
+			MakeReq: makeReq(&r.call, u.Inode, "", in.Mode, in.Umask), Flags: in.Flags &^ unix.O_TRUNC, Base: fh,
 		})
 	})
 }
@@ -185,7 +185,7 @@ func (b *bridge) flush(r *request, in *gofuse.FlushIn) error {
 		return err
 	}
 	err = b.flushFD(r, f)
-	if e := f.TakeError(); err == nil {
+	if e := r.tell(f); err == nil {
 		err = e
 	}
 	if e := b.t.FlushLocks(&r.call, f); err == nil {

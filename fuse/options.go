@@ -44,6 +44,14 @@ type Options struct {
 	// and EarlyWrites the bytes of writes that were answered before their
 	// data had reached a brick; 0: 128 MiB and 64 MiB.
 	LargeWrites, EarlyWrites int64
+	// DrainTimeout is how long new requests wait for what an earlier process
+	// has acknowledged to be written; files that take longer are held. 0: 5 s.
+	DrainTimeout time.Duration
+	// RecoveryDeadline is how long it is tried to open such a file; 0: 60 s.
+	RecoveryDeadline time.Duration
+	// Resend says that the memory is new and the mount is not: the kernel has
+	// sent requests to a process that has died, and is asked for them again.
+	Resend bool
 	// Linger is how long Serve waits, after the mount has ended, for requests
 	// that hang; 0: 5 s.
 	Linger time.Duration
@@ -58,6 +66,8 @@ const (
 	defaultLargeWrites   = 128 << 20
 	defaultEarlyWrites   = 64 << 20
 	defaultLinger        = 5 * time.Second
+	defaultDrainTimeout  = 5 * time.Second
+	defaultDeadline      = 60 * time.Second
 )
 
 func (o *Options) setDefaults() {
@@ -67,6 +77,8 @@ func (o *Options) setDefaults() {
 	setDefault(&o.LargeWrites, defaultLargeWrites)
 	setDefault(&o.EarlyWrites, defaultEarlyWrites)
 	setDefault(&o.Linger, defaultLinger)
+	setDefault(&o.DrainTimeout, defaultDrainTimeout)
+	setDefault(&o.RecoveryDeadline, defaultDeadline)
 	setDefault(&o.Subtype, "holdfast")
 	// The kernel's limits: at least a page, at most 256 of them.
 	o.MaxWrite = min(max(o.MaxWrite, pageSize), defaultMaxWrite)

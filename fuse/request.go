@@ -5,6 +5,7 @@ import (
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 
+	"github.com/holdfast/holdfast/fdtable"
 	"github.com/holdfast/holdfast/xlator"
 )
 
@@ -25,8 +26,9 @@ type request struct {
 	node   uint64
 	in     []byte // the whole request, in slot
 	slot   *slot
-	dst    *slot // what Grab took
-	size   int   // of the READ, for Grab
+	dst    *slot           // what Grab took
+	told   *fdtable.BaseFD // whose write errors the reply reports; nil: none
+	size   int             // of the READ, for Grab
 	// deaf requests are not interrupted: close(2) must not fail because the
 	// process got a signal.
 	deaf bool
@@ -43,6 +45,9 @@ type request struct {
 
 	// Neighbours in a shard of inflight; guarded by its mu.
 	prev, next *request
+	parked     bool // guarded by that mu; it waits for a lock, and has its place
+
+	onPark func() // made when it is first needed, then kept
 
 	// out is memory for replies of fixed size, aligned for their numbers.
 	out [(fixedReply + 7) / 8]uint64
@@ -69,10 +74,16 @@ func (r *request) outBytes() []byte {
 // rest is what comes after the fixed part of size n.
 func (r *request) rest(n int) []byte { return r.in[min(n, len(r.in)):] }
 
+// interrupt is called with the lock of r's shard held, so that r is not used
+// for another request meanwhile.
 func (r *request) interrupt() {
-	if !r.deaf {
-		r.call.Interrupt()
+	if r.deaf {
+		return
 	}
+	if r.slot != nil && r.slot.entry != nil {
+		r.slot.entry.SetInterrupted()
+	}
+	r.call.Interrupt()
 }
 
 // begin takes over what was read.
@@ -83,6 +94,15 @@ func (r *request) begin(sl *slot, in []byte) {
 	r.call.Unique = h.Unique &^ resent
 	r.call.UID, r.call.GID, r.call.PID = h.Uid, h.Gid, h.Pid
 	r.deaf = h.Opcode == opFlush || h.Opcode == opRelease || h.Opcode == opReleasedir
+	if sl.entry != nil {
+		r.call.Journal = journal{sl.entry}
+	}
+	if h.Opcode == opSetlkw {
+		if r.onPark == nil {
+			r.onPark = func() { r.s.running.park(r) }
+		}
+		r.call.OnPark = r.onPark
+	}
 }
 
 // end gives the memory back, after the reply.
@@ -91,7 +111,7 @@ func (r *request) end() {
 	if r.dst != nil {
 		r.dst.drop()
 	}
-	r.slot, r.dst, r.in, r.back = nil, nil, nil, false
+	r.slot, r.dst, r.in, r.told, r.back = nil, nil, nil, nil, false
 	r.lookupReq, r.statReq = xlator.LookupReq{}, xlator.StatReq{}
 	r.readReq, r.writeReq = xlator.ReadvReq{}, xlator.WritevReq{}
 	r.call.Reset()

@@ -30,7 +30,14 @@ type Session struct {
 	notifier   *notifier
 	complaints complaints
 
-	bridge *bridge // set by Serve before the first request
+	bridge *bridge // set by Recover, before the first request
+	found  []*slot // that an earlier process was using; until Recover
+
+	order     atomic.Uint64 // of the last request that was admitted
+	early     atomic.Uint32 // last place used in the memory's ring of early INTERRUPTs
+	draining  atomic.Bool   // what is read stays in its slot
+	recovered atomic.Pointer[Recovered]
+	enosysMu  sync.Mutex // one note at a time in the memory
 
 	running inflight
 
@@ -57,7 +64,9 @@ func NewSession(opts Options, dev *Device, mem *state.Memory) (*Session, error) 
 	if err := s.agree(dev); err != nil {
 		return nil, err
 	}
-	s.slots = newSlots(newMemory(), s.opts.MaxWrite, opts.EarlyWrites)
+	s.slots = newSlots(mem, s.log, s.opts.MaxWrite, opts.EarlyWrites)
+	s.found = s.slots.takeOver()
+	s.running.tick = make(chan struct{}, 1)
 	s.large = semaphore.NewWeighted(max(opts.LargeWrites, int64(s.opts.MaxWrite)))
 	s.notifier = newNotifier(s)
 	return s, nil
@@ -73,8 +82,14 @@ func (s *Session) Unmount() error { return Unmount(s.opts.Mountpoint) }
 // Serve carries out the kernel's requests until the mount is gone, and then
 // returns nil. When it returns no request is running, or the hanging ones have
 // been waited for as long as Options.Linger says.
+//
+// Recover comes before, and is called if it has not been.
 func (s *Session) Serve(t *fdtable.Table) error {
-	s.bridge = newBridge(s, t)
+	if s.bridge == nil {
+		if _, err := s.Recover(t); err != nil {
+			return err
+		}
+	}
 	s.notifier.start()
 	s.readers.Add(1)
 	s.idle.Add(1)

@@ -2,12 +2,22 @@ package fuse
 
 import (
 	"bytes"
+	"log/slog"
 	"testing"
 	"unsafe"
+
+	"github.com/holdfast/holdfast/fdtable/state"
 )
 
+// plainSlots are slots of memory that ends with the test.
+func plainSlots(t testing.TB, maxWrite int, early int64) *slots {
+	mem := state.Plain()
+	t.Cleanup(func() { mem.Close() })
+	return newSlots(mem, slog.Default(), maxWrite, early)
+}
+
 func testSlots(t *testing.T, early int64) *slots {
-	s := newSlots(newMemory(), 1<<20, early)
+	s := plainSlots(t, 1<<20, early)
 	t.Cleanup(s.close)
 	return s
 }
@@ -88,7 +98,7 @@ func TestWritePayloadBeginsAtAPage(t *testing.T) {
 
 func TestBigSlotHoldsWhatTheKernelMaySend(t *testing.T) {
 	for _, maxWrite := range []int{pageSize, 128 << 10, 1 << 20} {
-		s := newSlots(newMemory(), maxWrite, 0)
+		s := plainSlots(t, maxWrite, 0)
 		sl := s.big()
 		if got := len(sl.mem) - requestAt; got < maxWrite+headSize || got < 8192 {
 			t.Errorf("max_write %d: room for %d", maxWrite, got)
@@ -128,7 +138,7 @@ func TestIdleMemoryOfABurstIsFreed(t *testing.T) {
 }
 
 func TestMemoryOutlivesTheSessionWhileRetained(t *testing.T) {
-	s := newSlots(newMemory(), 1<<20, 1<<30)
+	s := plainSlots(t, 1<<20, 1<<30)
 	small, big := s.get(smallSize), s.big()
 	s.close()
 	small.mem[0], big.mem[0] = 1, 1
@@ -140,7 +150,7 @@ func TestMemoryOutlivesTheSessionWhileRetained(t *testing.T) {
 }
 
 func BenchmarkSlot(b *testing.B) {
-	s := newSlots(newMemory(), 1<<20, 0)
+	s := plainSlots(b, 1<<20, 0)
 	defer s.close()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

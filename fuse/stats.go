@@ -28,6 +28,8 @@ type Stats struct {
 	SlotBytes     int64 `json:"slot_bytes"`
 	SlotBytesUsed int64 `json:"slot_bytes_used"`
 	EarlyBytes    int64 `json:"early_bytes"`
+	// Recovered is what was found of the process before.
+	Recovered Recovered `json:"recovered"`
 }
 
 // Stats returns them.
@@ -36,6 +38,9 @@ func (s *Session) Stats() Stats {
 		Connection: s.minor, Features: s.Features(), InFlight: s.running.len(), Idle: int(s.idle.Load()),
 		Requests: map[string]uint64{}, Panics: s.stats.panics.Load(), Unwanted: s.stats.unwanted.Load(),
 		Refused: s.stats.refused.Load(), EarlyBytes: s.slots.early.used.Load(),
+	}
+	if r := s.recovered.Load(); r != nil {
+		st.Recovered = *r
 	}
 	st.SlotBytes, st.SlotBytesUsed = s.slots.bytes()
 	for op := range s.stats.ops {

@@ -209,7 +209,7 @@ func TestBlockedReadsHoldNoBuffers(t *testing.T) {
 	for range n {
 		<-g.arrived
 	}
-	if _, used := k.s.slots.bytes(); used > n*tinySize+int64(idleReaders())*(2<<20) {
+	if _, used := k.s.slots.bytes(); used > int64(n*tinySize)+int64(idleReaders())*(2<<20) {
 		t.Errorf("%d bytes in use by %d blocked reads", used, n)
 	}
 	if s := k.s.Stats(); s.InFlight != n {

@@ -139,7 +139,7 @@ func (e *Entry) Request(slot []byte) []byte {
 		return nil
 	}
 	at, n := int(uint32(e.place)), int(e.place>>32)
-	if at < 0 || at+8 > len(slot) {
+	if at < entrySize || at%8 != 0 || at > len(slot)-8 {
 		return nil
 	}
 	if k == Reading {
@@ -149,6 +149,13 @@ func (e *Entry) Request(slot []byte) []byte {
 		return nil
 	}
 	return slot[at:][:n:n]
+}
+
+// Unread reports whether a Reading slot is one into which the kernel has put
+// nothing.
+func (e *Entry) Unread(slot []byte) bool {
+	at := int(uint32(e.place))
+	return at >= entrySize && at%8 == 0 && at <= len(slot)-8 && load(view[uint64](slot[at:])) == 0
 }
 
 // Try counts a process that has found the request and is about to carry it out

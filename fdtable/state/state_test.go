@@ -182,11 +182,11 @@ func TestRequestIsSeenOnlyOnceTheKernelHasWrittenIt(t *testing.T) {
 	e := EntryOf(s)
 	s[1000] = 77 // of an earlier request
 	e.BeginRead(s, 1000)
-	if e.Request(s) != nil {
+	if e.Request(s) != nil || !e.Unread(s) {
 		t.Fatal("there is no request yet")
 	}
 	*view[uint32](s[1000:]) = 48
-	if len(e.Request(s)) != 48 {
+	if len(e.Request(s)) != 48 || e.Unread(s) {
 		t.Fatal("the request is not seen")
 	}
 	*view[uint32](s[1000:]) = 1 << 20
