@@ -138,7 +138,7 @@ func (s *killServer) do(r *served) {
 	if r.proc == procRead {
 		p := make([]byte, binary.BigEndian.Uint64(r.args[8:]))
 		pattern(p, id)
-		r.reply(p)
+		r.conn.sendPieces(replyTo(r.xid, 0, p), 3001)
 		return
 	}
 	if answer := s.change(r, id); answer != nil {

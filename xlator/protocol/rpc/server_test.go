@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -124,6 +125,15 @@ func replyTo(xid, stat uint32, body ...[]byte) []byte {
 	}
 	binary.BigEndian.PutUint32(b, lastFragment|uint32(len(b)-4))
 	return b
+}
+
+// sendPieces writes bytes a few at a time.
+func (c *serverConn) sendPieces(b []byte, size int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for p := range slices.Chunk(b, size) {
+		_, _ = c.Write(p) // a client that is gone wants nothing
+	}
 }
 
 // send writes bytes as they are.
