@@ -35,8 +35,12 @@ const (
 func killLayout() Layout { return Layout{Slots: 256, Ring: 3 << 19} }
 
 func TestMain(m *testing.M) {
-	if os.Getenv(workerEnv) != "" {
+	switch {
+	case os.Getenv(workerEnv) != "":
 		work()
+		return
+	case os.Getenv(serverEnv) != "":
+		serveBench()
 		return
 	}
 	os.Exit(m.Run())
