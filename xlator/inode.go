@@ -1,7 +1,6 @@
 package xlator
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -98,7 +97,27 @@ type InodeTable struct {
 
 type inodeShard struct {
 	mu sync.Mutex
-	m  map[GFID]weak.Pointer[Inode] // guarded by mu
+	m  map[GFID]weak.Pointer[Inode] // guarded by mu; has Inodes that are gone, too
+	// full is the length of m at which those are taken out: a cleanup for
+	// each Inode cost as much as making it, and thousands of them ran at once
+	// after a graph. Guarded by mu.
+	full int
+}
+
+// minFull is the least a shard holds before the first look for what is gone.
+const minFull = 32
+
+// add puts an Inode in. Called with mu held.
+func (s *inodeShard) add(i *Inode) {
+	if len(s.m) >= max(s.full, minFull) {
+		for g, p := range s.m {
+			if p.Value() == nil {
+				delete(s.m, g)
+			}
+		}
+		s.full = 2 * len(s.m)
+	}
+	s.m[i.gfid] = weak.Make(i)
 }
 
 // NewInodeTable returns an empty table for a graph whose translators have all
@@ -122,14 +141,7 @@ func (t *InodeTable) Get(g GFID, typ FileType) *Inode {
 		return i
 	}
 	i := &Inode{gfid: g, typ: typ, slots: make([]unsafe.Pointer, t.slots.inode)}
-	s.m[g] = weak.Make(i)
-	runtime.AddCleanup(i, func(g GFID) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if p, ok := s.m[g]; ok && p.Value() == nil {
-			delete(s.m, g)
-		}
-	}, g)
+	s.add(i)
 	return i
 }
 
@@ -141,7 +153,8 @@ func (t *InodeTable) Find(g GFID) *Inode {
 	return s.m[g].Value()
 }
 
-// Len is the number of gfids in the table, for people to look at.
+// Len is the number of gfids in the table, some of Inodes that are gone, for
+// people to look at.
 func (t *InodeTable) Len() int {
 	n := 0
 	for i := range t.shards {
