@@ -42,15 +42,15 @@ func (b *bench) native() (*target, error) {
 	return &target{name: "native", dir: dir, stop: func() error { return nil }}, os.MkdirAll(dir, 0o755)
 }
 
-// holdfast mounts a new directory.
-func (b *bench) holdfast(args ...string) (*target, error) {
-	src, mnt := filepath.Join(b.dir, "brick"), filepath.Join(b.dir, "mnt")
+// holdfast mounts a new directory of that name.
+func (b *bench) holdfast(name string, args ...string) (*target, error) {
+	src, mnt := filepath.Join(b.dir, name), filepath.Join(b.dir, name+"-mnt")
 	for _, d := range []string{src, mnt} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err
 		}
 	}
-	log := filepath.Join(b.dir, "holdfast.log")
+	log := filepath.Join(b.dir, name+".log")
 	if err := b.command(b.bin, append([]string{"mount", src, mnt, "--log-file", log}, args...)...); err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (b *bench) all() (ts []*target, stop func(), err error) {
 			}
 		}
 	}
-	for _, start := range []func() (*target, error){b.native, b.bindfs, func() (*target, error) { return b.holdfast() }} {
+	for _, start := range []func() (*target, error){b.native, b.bindfs, func() (*target, error) { return b.holdfast("brick") }} {
 		t, err := start()
 		if err != nil {
 			stop()
