@@ -25,13 +25,13 @@ func TestBusyMountIsNamedAndNotUnmounted(t *testing.T) {
 	if _, err := f.WriteString("goes on"); err != nil {
 		t.Error(err)
 	}
-	pid := w.status().Process.PID
+	pids := w.processes()
 	w.must("umount", "-l", w.mnt)
 	if _, err := f.WriteString(", still"); err != nil {
 		t.Error(err)
 	}
 	f.Close()
-	w.waitGone(pid)
+	w.waitGone(pids...)
 	w.gone()
 	if got := w.read(w.brick + "/open"); got != "goes on, still" {
 		t.Errorf("%q", got)
@@ -42,11 +42,11 @@ func TestTerminateUnmounts(t *testing.T) {
 	w := newWorld(t)
 	w.mount()
 	w.write(w.mnt+"/x", "y")
-	pid := w.status().Process.PID
-	if err := unix.Kill(pid, unix.SIGTERM); err != nil {
+	pids := w.processes()
+	if err := unix.Kill(w.status().Process.PID, unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	w.waitGone(pid)
+	w.waitGone(pids...)
 	w.gone()
 }
 
@@ -58,7 +58,7 @@ func TestTerminateTwiceEndsAMountInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	pid := w.status().Process.PID
+	pid, pids := w.status().Process.PID, w.processes()
 	if err := unix.Kill(pid, unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestTerminateTwiceEndsAMountInUse(t *testing.T) {
 	if err := unix.Kill(pid, unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	w.waitGone(pid)
+	w.waitGone(pids...)
 	if _, err := f.WriteString("too late"); err == nil {
 		t.Error("a write without a process behind the mount")
 	}
@@ -121,7 +121,7 @@ func TestForcedUmountEndsAMountThatHangs(t *testing.T) {
 
 func TestMountOfADeadProcessIsNamedAndCleanedUp(t *testing.T) {
 	w := newWorld(t)
-	w.mount()
+	w.mount("--no-keeper")
 	pid := w.status().Process.PID
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -140,11 +140,11 @@ func TestMountOfADeadProcessIsNamedAndCleanedUp(t *testing.T) {
 func TestAbortedMountIsRemoved(t *testing.T) {
 	w := newWorld(t)
 	w.mount()
-	s := w.status()
-	if err := fuse.Abort(s.Mount.Connection); err != nil {
+	pids := w.processes()
+	if err := fuse.Abort(w.status().Mount.Connection); err != nil {
 		t.Fatal(err)
 	}
-	w.waitGone(s.Process.PID)
+	w.waitGone(pids...)
 	w.gone()
 }
 

@@ -64,12 +64,12 @@ func TestMountServesADirectory(t *testing.T) {
 func TestPlainUmountEndsTheProcess(t *testing.T) {
 	w := newWorld(t)
 	w.mount()
-	pid := w.status().Process.PID
+	pids := w.processes()
 	if err := unix.Unmount(w.mnt, 0); err != nil {
 		t.Fatal(err)
 	}
-	w.mount() // waits for the process that is just ending
-	w.waitGone(pid)
+	w.mount() // waits for the processes that are just ending
+	w.waitGone(pids...)
 	w.umount()
 }
 

@@ -93,7 +93,7 @@ func (w *world) processes() (pids []int) {
 	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, p := range procs {
 		b, err := os.ReadFile(p)
-		if err != nil || !bytes.Contains(b, []byte(w.mnt+"\x00")) || !bytes.HasPrefix(b, []byte("holdfast\x00mount\x00")) {
+		if err != nil || !bytes.Contains(b, []byte(w.mnt+"\x00")) || !ours(b) {
 			continue
 		}
 		var pid int
@@ -101,6 +101,11 @@ func (w *world) processes() (pids []int) {
 		pids = append(pids, pid)
 	}
 	return pids
+}
+
+// ours reports whether a command line is that of a process which stays.
+func ours(cmdline []byte) bool {
+	return bytes.HasPrefix(cmdline, []byte("holdfast\x00mount\x00")) || bytes.HasPrefix(cmdline, []byte("holdfast\x00worker\x00"))
 }
 
 // hf runs a command of the program and returns what it printed.
@@ -235,21 +240,31 @@ func (w *world) read(file string) string {
 	return string(b)
 }
 
-// process waits until the process has ended.
-func (w *world) waitGone(pid int) {
+// waitGone waits until the processes have ended.
+func (w *world) waitGone(pids ...int) {
 	w.Helper()
+	for _, pid := range pids {
+		if err := waitGone(pid); err != nil {
+			w.Fatalf("process %d: %v", pid, err)
+		}
+	}
+}
+
+func waitGone(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return
+		return nil
 	}
 	defer unix.Close(fd)
 	for deadline := time.Now().Add(time.Minute); ; {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
-		if n > 0 {
-			return
-		}
-		if err != nil && err != unix.EINTR || time.Now().After(deadline) {
-			w.Fatalf("process %d does not end (%v)", pid, err)
+		switch {
+		case n > 0:
+			return nil
+		case err != nil && err != unix.EINTR:
+			return err
+		case time.Now().After(deadline):
+			return errors.New("it does not end")
 		}
 	}
 }

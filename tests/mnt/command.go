@@ -44,8 +44,9 @@ type Status struct {
 		Goroutines int   `json:"goroutines"`
 	} `json:"process"`
 	Keeper struct {
-		PID   int    `json:"pid"`
-		State string `json:"state"`
+		PID     int    `json:"pid"`
+		State   string `json:"state"`
+		Service string `json:"service"`
 	} `json:"keeper"`
 	Worker struct {
 		Generation uint64 `json:"generation"`

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/tests/kill"
 )
 
 // commandTimeout is for one command of the program. A program with the race
@@ -32,7 +34,8 @@ type M struct {
 	metrics string // address, or empty
 	env     []string
 	minor   int
-	proc    process
+	proc    process // who ends last: the keeper, if there is one
+	worker  int
 	guard   *guard
 	dog     *watchdog
 	gone    bool // for the one who unmounts
@@ -109,8 +112,13 @@ func (m *M) adopt() error {
 	if err != nil {
 		return fmt.Errorf("first status of %s: %w", m.Dir, err)
 	}
-	if m.proc, err = findProcess(s.Process.PID); err != nil {
-		return fmt.Errorf("status of %s names process %d: %w", m.Dir, s.Process.PID, err)
+	m.worker = s.Process.PID
+	last := s.Process.PID
+	if s.Keeper.PID != 0 && s.Keeper.Service == "" {
+		last = s.Keeper.PID
+	}
+	if m.proc, err = findProcess(last); err != nil {
+		return fmt.Errorf("status of %s names process %d: %w", m.Dir, last, err)
 	}
 	if m.guard, err = startGuard(m.Dir, m.minor, m.proc); err != nil {
 		return err
@@ -127,8 +135,8 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// PID is the process that serves the mount.
-func (m *M) PID() int { return m.proc.pid }
+// PID is the process that served the mount at first.
+func (m *M) PID() int { return m.worker }
 
 // Minor is the number of the FUSE connection in /sys/fs/fuse/connections.
 func (m *M) Minor() int { return m.minor }
@@ -226,6 +234,9 @@ func (m *M) leftovers() error {
 func (m *M) destroy() {
 	abort(m.minor)
 	detach(m.Dir)
+	if m.proc.pid != m.worker {
+		kill.Now(m.proc.pid)
+	}
 	m.proc.kill()
 }
 

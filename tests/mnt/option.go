@@ -12,6 +12,7 @@ type config struct {
 	logLevel string
 	metrics  bool
 	plain    bool
+	keeper   string // flag; empty: as the build has it
 }
 
 // O adds options for -o.
@@ -44,6 +45,18 @@ func Plain() Option {
 	return func(c *config) { c.plain = true }
 }
 
+// Keeper has a keeper hold the mount, as users have it. It is so without asking,
+// but not with the race detector: it does not see request memory that a keeper
+// holds.
+func Keeper() Option {
+	return func(c *config) { c.keeper = "--keeper=on" }
+}
+
+// NoKeeper mounts with a process of its own only.
+func NoKeeper() Option {
+	return func(c *config) { c.keeper = "--no-keeper" }
+}
+
 func (c *config) commandLine(src, dir, log, metrics string) []string {
 	args := []string{"mount", src, dir, "--log-file", log, "--log-level", c.logLevel}
 	if len(c.options) > 0 {
@@ -51,6 +64,12 @@ func (c *config) commandLine(src, dir, log, metrics string) []string {
 	}
 	if metrics != "" {
 		args = append(args, "--metrics", metrics)
+	}
+	switch {
+	case c.keeper != "":
+		args = append(args, c.keeper)
+	case RaceEnabled && !c.plain:
+		args = append(args, "--no-keeper")
 	}
 	return append(args, c.args...)
 }

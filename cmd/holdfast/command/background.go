@@ -61,7 +61,7 @@ func runChild(ctx context.Context, cfg daemon.Config) error {
 		pipe.Close()
 	}
 	cfg.Detached = true
-	err = daemon.Run(ctx, cfg, func(r daemon.Ready) { tell(report{Ready: r}) })
+	err = serve(ctx, cfg, func(r daemon.Ready) { tell(report{Ready: r}) })
 	if err != nil {
 		tell(report{Error: err.Error()})
 	}
@@ -101,6 +101,7 @@ func (m *mounting) background(ctx context.Context, cfg daemon.Config) error {
 		endChild(child)
 		return fmt.Errorf("%s was mounted but did not answer: %w, see %s", m.source, err, cfg.LogFile)
 	}
+	warn(r.Ready)
 	if !m.quiet {
 		fmt.Printf("mounted %s on %s; log %s\n", m.source, m.mountpoint, cfg.LogFile)
 	}

@@ -31,22 +31,27 @@ type mounting struct {
 
 func newMount() *cobra.Command {
 	m := &mounting{}
-	var logFile, logLevel, metrics string
+	var logFile, logLevel, metrics, kept string
+	var alone bool
 	c := &cobra.Command{
 		Use:   "mount SOURCE MOUNTPOINT",
 		Short: "Mount a directory or the graph of a .vol file",
 		Long: `Mount SOURCE on MOUNTPOINT. SOURCE is a directory, which is served through the
 default graph, or a .vol file with a graph, which is watched for changes.
 
-It returns when the mount answers, and leaves a process in the background that
-ends with the mount.
+It returns when the mount answers, and leaves two processes in the background
+that end with the mount: a worker that serves it, and a small keeper that starts
+the next worker should this one die.
 
 ` + mountopt.Help(),
 		Example: "  holdfast mount /data /mnt/data\n  holdfast mount -o ro,acl /etc/holdfast/home.vol /home",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			m.source, m.mountpoint = args[0], args[1]
-			for _, f := range []struct{ flag, value string }{{"log-file", logFile}, {"log-level", logLevel}, {"metrics", metrics}} {
+			if alone {
+				m.options = append(m.options, "keeper=off")
+			}
+			for _, f := range []struct{ flag, value string }{{"log-file", logFile}, {"log-level", logLevel}, {"metrics", metrics}, {"keeper", kept}} {
 				if !c.Flags().Changed(f.flag) {
 					continue
 				}
@@ -65,6 +70,8 @@ ends with the mount.
 	f.StringVar(&logFile, "log-file", "", "where to log (default "+daemon.LogDir+"/<mount point with dashes>.log; standard error in the foreground)")
 	f.StringVar(&logLevel, "log-level", "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or NONE")
 	f.StringVar(&metrics, "metrics", "", "serve Prometheus metrics at HOST:PORT or unix:/PATH")
+	f.BoolVar(&alone, "no-keeper", false, "one process: the mount does not survive it (-o keeper=off)")
+	f.StringVar(&kept, "keeper", "on", "on, off, or unix:/PATH of a keeper service (-o keeper=...)")
 	f.BoolVar(&m.sloppy, "sloppy", false, "ignore unknown mount options")
 	return c
 }
@@ -139,10 +146,8 @@ func (m *mounting) run(ctx context.Context) error {
 		return nil
 	}
 	m.source, m.mountpoint = src.String(), mountpoint
-	cfg := daemon.Config{
-		Source: m.source, Mountpoint: m.mountpoint, Options: opts, LogFile: opts.LogFile,
-		Version: version().Version, Types: all.Find, Refused: all.Refused,
-	}
+	cfg := configOf(m.source, m.mountpoint, opts)
+	cfg.Words, cfg.Sloppy = m.options, m.sloppy
 	if cfg.LogFile == "" && !m.foreground {
 		cfg.LogFile = daemon.LogPath(m.mountpoint)
 	}
@@ -150,9 +155,32 @@ func (m *mounting) run(ctx context.Context) error {
 	case isChild():
 		return runChild(ctx, cfg)
 	case m.foreground:
-		return mountFailed(daemon.Run(ctx, cfg, func(r daemon.Ready) {
+		return mountFailed(serve(ctx, cfg, func(r daemon.Ready) {
 			fmt.Printf("mounted %s on %s\n", m.source, r.Mountpoint)
+			warn(r)
 		}))
 	}
 	return mountFailed(m.background(ctx, cfg))
+}
+
+func configOf(source, mountpoint string, opts mountopt.Options) daemon.Config {
+	return daemon.Config{
+		Source: source, Mountpoint: mountpoint, Options: opts, LogFile: opts.LogFile,
+		Version: version().Version, Types: all.Find, Refused: all.Refused,
+	}
+}
+
+// serve is the process of a mount that stays.
+func serve(ctx context.Context, cfg daemon.Config, ready func(daemon.Ready)) error {
+	if cfg.Options.Keeper == "off" {
+		return daemon.Run(ctx, cfg, ready)
+	}
+	return daemon.Keep(ctx, cfg, ready)
+}
+
+// warn says what the mount does not promise here.
+func warn(r daemon.Ready) {
+	for _, m := range r.Missing {
+		fmt.Fprintln(os.Stderr, "warning:", m)
+	}
 }

@@ -35,6 +35,32 @@ func newStatus() *cobra.Command {
 	return c
 }
 
+// printKeeping tells who keeps the mount, and what became of earlier workers.
+func printKeeping(line func(name, format string, a ...any), s *daemon.Status) {
+	k := s.Keeper
+	switch k.State {
+	case "on":
+		where := ""
+		if k.Service != "" {
+			where = " at " + k.Service
+		}
+		line("keeper", "%d%s", k.PID, where)
+	case "lost":
+		line("keeper", "lost: the mount would not survive the worker; `holdfast mount --adopt %s`", s.Mount.Mountpoint)
+	case "failed":
+		line("keeper", "%d; no worker since %s, everything is answered with EIO: %s", k.PID, k.Since.Format(time.DateTime), k.Error)
+	default:
+		line("keeper", "none")
+		return
+	}
+	line("worker", "number %d, %d deaths before it; %d requests recovered, the last time in %.1f ms", s.Worker.Generation, s.Worker.Deaths, s.Recovery.Requests, s.Recovery.LastMS)
+	for _, g := range s.Guarantees {
+		if !g.Holds {
+			line("not promised", "%s: %s", g.Name, g.Why)
+		}
+	}
+}
+
 func printStatus(out io.Writer, s *daemon.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, a ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, a...)) }
@@ -56,6 +82,7 @@ func printStatus(out io.Writer, s *daemon.Status) error {
 	line("locks", "%d held, %d waiting, %d lost", s.Locks.Held, s.Locks.Waiting, s.Locks.Lost)
 	line("process", "%d, %.1f MB, %d goroutines, up %s, version %s", s.Process.PID, float64(s.Process.RSSBytes)/(1<<20), s.Process.Goroutines,
 		time.Duration(s.Process.UptimeS*float64(time.Second)).Round(time.Second), s.Process.Version)
+	printKeeping(line, s)
 	line("log", "%s", s.Mount.LogFile)
 	if err := w.Flush(); err != nil || len(s.Fops) == 0 {
 		return err

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Client asks one mount's process.
@@ -32,31 +35,50 @@ func Open(path string) (*Client, error) {
 func (c *Client) Mount() Mount { return c.mount }
 
 // Ask sends r and decodes the body of the answer into body, which may be nil.
-// ctx bounds the whole.
+// ctx bounds the whole. When the process dies over it, the next one is asked,
+// unless that could do something twice.
 func (c *Client) Ask(ctx context.Context, r Request, body any) error {
-	err := c.ask(ctx, r, body)
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("%s: no answer from its process in time (%s)", c.mount.Mountpoint, r.Op)
+	once := r.Op == OpUpgrade || r.Op == OpAdopt
+	for {
+		err := c.ask(ctx, &r, body)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("%s: no answer from its process in time (%s)", c.mount.Mountpoint, r.Op)
+		case once || !errors.Is(err, errDied):
+			return err
+		}
+		// The next process finds us in the socket's queue; a short breath for
+		// one that hangs up on everybody.
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+		}
 	}
-	return err
 }
 
-func (c *Client) ask(ctx context.Context, r Request, body any) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socketPath(c.dir, c.mount.Minor))
+// errDied says that a process took the request, and then there was none.
+var errDied = errors.New("it ended meanwhile")
+
+func (c *Client) ask(ctx context.Context, r *Request, body any) error {
+	dialed, err := (&net.Dialer{}).DialContext(ctx, "unix", socketPath(c.dir, c.mount.Minor))
 	if err != nil {
 		return c.explain(err)
 	}
+	conn := dialed.(*net.UnixConn)
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	b, err := json.Marshal(&r)
+	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	if _, err := conn.Write(append(b, '\n')); err != nil {
-		return fmt.Errorf("%s: ask its process: %w", c.mount.Mountpoint, err)
+	var oob []byte
+	if len(r.FDs) > 0 {
+		oob = unix.UnixRights(r.FDs...)
 	}
-	line, err := bufio.NewReader(conn).ReadBytes('\n')
+	line, err := converse(conn, append(b, '\n'), oob)
 	if err != nil {
 		return fmt.Errorf("%s: its process did not answer (%s): %w", c.mount.Mountpoint, r.Op, err)
 	}
@@ -71,6 +93,22 @@ func (c *Client) ask(ctx context.Context, r Request, body any) error {
 		return nil
 	}
 	return json.Unmarshal(reply.Body, body)
+}
+
+// converse sends a request and reads the line of the answer.
+func converse(conn *net.UnixConn, b, oob []byte) (line []byte, err error) {
+	// With the first part of a long request go the descriptors.
+	n, _, err := conn.WriteMsgUnix(b, oob, nil)
+	if err == nil && n < len(b) {
+		_, err = conn.Write(b[n:])
+	}
+	if err == nil {
+		line, err = bufio.NewReader(conn).ReadBytes('\n')
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		err = errDied
+	}
+	return line, err
 }
 
 func (c *Client) explain(err error) error {

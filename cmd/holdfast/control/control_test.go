@@ -57,12 +57,24 @@ func TestPathThatIsNoMountIsRefused(t *testing.T) {
 	}
 }
 
-func serveTest(t *testing.T, dir string, minor int, h Handler) (*Server, *Client) {
+// served is a server with its files.
+type served struct {
+	*Server
+	files *Files
+}
+
+func (s served) Close() {
+	s.Server.Close()
+	s.files.Remove()
+}
+
+func serveTest(t *testing.T, dir string, minor int, h Handler) (served, *Client) {
 	t.Helper()
-	s, err := listen(dir, State{Mountpoint: "/mnt/x", Source: "/data/x", Minor: minor}, h, slog.New(slog.DiscardHandler))
+	f, lis, err := makeIn(dir, State{Mountpoint: "/mnt/x", Source: "/data/x", Minor: minor})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := served{Serve(lis, h, slog.New(slog.DiscardHandler)), f}
 	t.Cleanup(s.Close)
 	return s, &Client{dir: dir, mount: Mount{Mountpoint: "/mnt/x", Minor: minor}}
 }
@@ -182,8 +194,8 @@ func TestStaleFilesAreRemoved(t *testing.T) {
 	if err := dead.Run(); err != nil {
 		t.Fatal(err)
 	}
-	stale := State{PID: dead.Process.Pid, Started: 1, Minor: 3}
-	reused := State{PID: os.Getpid(), Started: 1, Minor: 4} // our id, another process
+	stale := State{Process: Process{dead.Process.Pid, 1}, Minor: 3}
+	reused := State{Process: Process{os.Getpid(), 1}, Minor: 4} // our id, another process
 	for _, s := range []State{stale, reused} {
 		b, _ := json.Marshal(s)
 		if err := os.WriteFile(statePath(dir, s.Minor), b, 0o600); err != nil {
@@ -224,7 +236,7 @@ func TestEndingServerLeavesItsNumberToOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := State{PID: other.Process.Pid, Started: started, Minor: 7}
+	s := State{Process: Process{other.Process.Pid, started}, Minor: 7}
 	if err := writeState(statePath(dir, 7), s); err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +263,7 @@ func TestEndingProcessCanBeWaitedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := State{PID: p.Process.Pid, Started: started, Source: "/data/x"}
+	s := State{Process: Process{p.Process.Pid, started}, Source: "/data/x"}
 	if err := writeState(endingPath(dir, s.PID), s); err != nil {
 		t.Fatal(err)
 	}
@@ -273,5 +285,83 @@ func TestEndingProcessCanBeWaitedFor(t *testing.T) {
 	}
 	if got := ending(dir); len(got) != 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestTheNextProcessAnswers: a process that takes a request and dies is not the
+// end of it while somebody keeps the socket.
+func TestTheNextProcessAnswers(t *testing.T) {
+	dir := t.TempDir()
+	f, lis, err := makeIn(dir, State{Mountpoint: "/mnt/x", Minor: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Remove()
+	kept, err := lis.File() // as a keeper holds it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	c := &Client{dir: dir, mount: Mount{Mountpoint: "/mnt/x", Minor: 7}}
+	var body string
+	got := make(chan error, 1)
+	go func() { got <- c.Ask(t.Context(), Request{Op: OpStatus}, &body) }()
+	dies, err := lis.AcceptUnix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dies.Read(make([]byte, 1))
+	dies.Close()
+	lis.Close()
+	next, err := ServeFD(int(kept.Fd()), func(context.Context, *Request) (any, error) { return "the next", nil }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	if err := <-got; err != nil || body != "the next" {
+		t.Errorf("%q %v", body, err)
+	}
+}
+
+// TestAnotherProcessAnswers: a request and its descriptors are passed on, with
+// the connection.
+func TestAnotherProcessAnswers(t *testing.T) {
+	passed := make(chan int, 2)
+	_, c := serveTest(t, t.TempDir(), 7, func(_ context.Context, r *Request) (any, error) {
+		conn, err := r.TakeConn()
+		if err != nil || len(r.FDs) != 1 {
+			t.Errorf("%v %v", r.FDs, err)
+			return nil, err
+		}
+		passed <- r.FDs[0]
+		passed <- conn
+		r.FDs = nil
+		return "not sent", nil
+	})
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	go func() {
+		text := os.NewFile(uintptr(<-passed), "passed")
+		defer text.Close()
+		f := os.NewFile(uintptr(<-passed), "client")
+		defer f.Close()
+		conn, err := net.FileConn(f)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, err = text.WriteString("it is the same file")
+		WriteReply(conn, "another", err)
+	}()
+	var body string
+	if err := c.Ask(t.Context(), Request{Op: OpUpgrade, FDs: []int{int(file.Fd())}}, &body); err != nil || body != "another" {
+		t.Errorf("%q %v", body, err)
+	}
+	if b, err := os.ReadFile(file.Name()); err != nil || string(b) != "it is the same file" {
+		t.Errorf("%q %v", b, err)
 	}
 }

@@ -1,7 +1,7 @@
 package control
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,23 +12,24 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
 	maxRequest = 1 << 20
+	maxFDs     = 4                // with a request
 	idleLimit  = 10 * time.Second // for a client to send its line, or to take the reply
 )
 
 // Handler answers a request; what it returns goes through encoding/json.
 type Handler func(ctx context.Context, r *Request) (any, error)
 
-// Server listens for the commands.
+// Server answers the commands.
 type Server struct {
-	dir    string
-	state  State
 	handle Handler
 	log    *slog.Logger
-	lis    net.Listener
+	lis    *net.UnixListener
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -37,61 +38,39 @@ type Server struct {
 	conns map[net.Conn]struct{} // guarded by mu; nil after Close
 }
 
-// Listen makes the socket and the state file of a mount and answers on it.
-func Listen(s State, h Handler, log *slog.Logger) (*Server, error) {
-	return listen(Dir, s, h, log)
-}
-
-func listen(dir string, s State, h Handler, log *slog.Logger) (*Server, error) {
-	fail := func(err error) (*Server, error) { return nil, fmt.Errorf("control socket: %w", err) }
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fail(err)
-	}
-	unlock, err := lockDir(dir)
-	if err != nil {
-		return fail(err)
-	}
-	defer unlock()
-	if err := prepare(dir); err != nil {
-		return fail(err)
-	}
-	s.PID = os.Getpid()
-	if s.Started, err = StartTime(s.PID); err != nil {
-		return fail(err)
-	}
-	// The number belongs to us: the kernel gave it to our mount.
-	path := socketPath(dir, s.Minor)
-	os.Remove(path)
-	lis, err := net.Listen("unix", path)
-	if err != nil {
-		return fail(err)
-	}
-	if err := writeState(statePath(dir, s.Minor), s); err != nil {
-		lis.Close()
-		return fail(err)
-	}
-	lis.(*net.UnixListener).SetUnlinkOnClose(false)
-	v := &Server{dir: dir, state: s, handle: h, log: log, lis: lis, conns: map[net.Conn]struct{}{}}
+// Serve answers on lis, which is the Server's then. The socket's file stays
+// when it is closed.
+func Serve(lis *net.UnixListener, h Handler, log *slog.Logger) *Server {
+	lis.SetUnlinkOnClose(false)
+	v := &Server{handle: h, log: log, lis: lis, conns: map[net.Conn]struct{}{}}
 	v.ctx, v.cancel = context.WithCancel(context.Background())
 	v.wg.Go(v.accept)
-	return v, nil
+	return v
 }
 
-func writeState(path string, s State) error {
-	b, err := json.MarshalIndent(s, "", "  ")
+// ServeFD is Serve on a copy of the descriptor of a listening socket.
+func ServeFD(fd int, h Handler, log *slog.Logger) (*Server, error) {
+	c, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
-		return err
+	f := os.NewFile(uintptr(c), "control")
+	defer f.Close()
+	lis, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	return os.Rename(tmp, path)
+	u, ok := lis.(*net.UnixListener)
+	if !ok {
+		lis.Close()
+		return nil, errors.New("control socket: not a unix socket")
+	}
+	return Serve(u, h, log), nil
 }
 
 func (v *Server) accept() {
 	for {
-		c, err := v.lis.Accept()
+		c, err := v.lis.AcceptUnix()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
@@ -118,7 +97,7 @@ func (v *Server) accept() {
 	}
 }
 
-func (v *Server) serve(c net.Conn) {
+func (v *Server) serve(c *net.UnixConn) {
 	defer func() {
 		v.mu.Lock()
 		delete(v.conns, c)
@@ -126,22 +105,35 @@ func (v *Server) serve(c net.Conn) {
 		c.Close()
 	}()
 	c.SetReadDeadline(time.Now().Add(idleLimit))
-	line, err := bufio.NewReaderSize(io.LimitReader(c, maxRequest), 4096).ReadBytes('\n')
+	line, fds, err := readRequest(c)
+	defer closeAll(&fds)
 	if err != nil {
 		return // gone, or talks something else
 	}
 	c.SetReadDeadline(time.Time{})
 	ctx, cancel := context.WithCancel(v.ctx)
 	defer cancel()
-	var r Request
+	r := Request{conn: c}
 	var body any
 	if err = json.Unmarshal(line, &r); err == nil {
 		if r.Timeout > 0 {
 			ctx, cancel = context.WithTimeout(ctx, r.Timeout)
 			defer cancel()
 		}
+		r.FDs, fds = fds, nil
 		body, err = v.handle(ctx, &r)
+		closeAll(&r.FDs)
 	}
+	if r.taken {
+		return
+	}
+	if err := WriteReply(c, body, err); err != nil {
+		v.log.Debug("control socket: reply", "op", r.Op, "err", err)
+	}
+}
+
+// WriteReply answers a request, with an error or a body.
+func WriteReply(c net.Conn, body any, err error) error {
 	var reply Reply
 	if err == nil {
 		reply.Body, err = json.Marshal(body)
@@ -151,39 +143,51 @@ func (v *Server) serve(c net.Conn) {
 	}
 	b, err := json.Marshal(&reply)
 	if err != nil {
-		v.log.Error("control socket: reply", "op", r.Op, "err", err)
-		return
+		return err
 	}
-	c.SetWriteDeadline(time.Now().Add(idleLimit))
-	c.Write(append(b, '\n'))
+	if err := c.SetWriteDeadline(time.Now().Add(idleLimit)); err != nil {
+		return err
+	}
+	_, err = c.Write(append(b, '\n'))
+	return err
 }
 
-// Ending tells that the mount is gone and only the process is left. Its number
-// may belong to another mount by now; the state goes on under the process id,
-// so that who mounts the same brick next can wait for us.
-func (v *Server) Ending() {
-	unlock, err := lockDir(v.dir)
-	if err != nil {
-		v.log.Warn("control socket", "err", err)
-		return
+// readRequest reads a line and the descriptors that come with it.
+func readRequest(c *net.UnixConn) (line []byte, fds []int, err error) {
+	buf, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(4*maxFDs))
+	for len(line) < maxRequest {
+		n, oobn, _, _, err := c.ReadMsgUnix(buf, oob)
+		if msgs, perr := unix.ParseSocketControlMessage(oob[:oobn]); perr == nil {
+			for i := range msgs {
+				if got, rerr := unix.ParseUnixRights(&msgs[i]); rerr == nil {
+					fds = append(fds, got...)
+				}
+			}
+		}
+		line = append(line, buf[:n]...)
+		if err != nil || n == 0 {
+			return nil, fds, io.ErrUnexpectedEOF
+		}
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			return line[:i], fds, nil
+		}
 	}
-	defer unlock()
-	path := statePath(v.dir, v.state.Minor)
-	if s, err := readState(path); err != nil || s.PID != v.state.PID {
-		return
-	}
-	os.Remove(socketPath(v.dir, v.state.Minor))
-	os.Rename(path, endingPath(v.dir, v.state.PID))
+	return nil, fds, errors.New("too long")
 }
 
-// Close removes the files, cancels what is being answered and waits for it.
+func closeAll(fds *[]int) {
+	for _, fd := range *fds {
+		_ = unix.Close(fd)
+	}
+	*fds = nil
+}
+
+// Close cancels what is being answered and waits for it. The files stay.
 func (v *Server) Close() {
-	v.Ending()
 	v.lis.Close()
 	v.cancel()
 	v.mu.Lock()
 	v.conns = nil // those that answer close theirs
 	v.mu.Unlock()
 	v.wg.Wait()
-	os.Remove(endingPath(v.dir, v.state.PID))
 }

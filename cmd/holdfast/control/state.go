@@ -82,16 +82,37 @@ func readState(path string) (State, error) {
 	return s, nil
 }
 
-// Alive reports whether the process is the one that wrote the state.
-func (s State) Alive() bool {
-	t, err := StartTime(s.PID)
-	return err == nil && t == s.Started
+// Alive reports whether a process that the state names lives.
+func (s State) Alive() bool { return s.Process.Alive() || s.Worker.Alive() }
+
+// Self is the calling process.
+func Self() (Process, error) {
+	t, err := StartTime(os.Getpid())
+	return Process{os.Getpid(), t}, err
 }
 
-// WaitGone waits until the process has ended, or ctx.
+// Alive reports whether it is this one that lives under its number.
+func (p Process) Alive() bool {
+	if p.PID == 0 {
+		return false
+	}
+	t, err := StartTime(p.PID)
+	return err == nil && t == p.Started
+}
+
+// WaitGone waits until the processes of the state have ended, or ctx.
 func WaitGone(ctx context.Context, s State) error {
-	fd, err := unix.PidfdOpen(s.PID, 0)
-	if err != nil || !s.Alive() {
+	for _, p := range []Process{s.Worker, s.Process} {
+		if err := p.waitGone(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p Process) waitGone(ctx context.Context) error {
+	fd, err := unix.PidfdOpen(p.PID, 0)
+	if err != nil || !p.Alive() {
 		if err == nil {
 			unix.Close(fd)
 		}
@@ -105,9 +126,9 @@ func WaitGone(ctx context.Context, s State) error {
 		case n > 0:
 			return nil
 		case err != nil && err != unix.EINTR:
-			return fmt.Errorf("wait for process %d: %w", s.PID, err)
+			return fmt.Errorf("wait for process %d: %w", p.PID, err)
 		case ctx.Err() != nil:
-			return fmt.Errorf("process %d has not ended in time", s.PID)
+			return fmt.Errorf("process %d has not ended in time", p.PID)
 		}
 	}
 }

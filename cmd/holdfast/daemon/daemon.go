@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -17,7 +16,9 @@ import (
 	"github.com/holdfast/holdfast/cmd/holdfast/mountopt"
 	"github.com/holdfast/holdfast/cmd/holdfast/source"
 	"github.com/holdfast/holdfast/fdtable"
+	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/fuse"
+	"github.com/holdfast/holdfast/fuse/keeper"
 	"github.com/holdfast/holdfast/graph"
 	"github.com/holdfast/holdfast/xlator"
 )
@@ -28,6 +29,10 @@ type Config struct {
 	Source     string
 	Mountpoint string
 	Options    mountopt.Options
+	// Words are the options as they were given, and Sloppy how they are read:
+	// another version of the program reads them for itself.
+	Words  []string
+	Sloppy bool
 	// LogFile is where the log goes; "" is standard error.
 	LogFile string
 	// Detached says that standard output and error belong to the log.
@@ -38,7 +43,7 @@ type Config struct {
 	Refused func(name string) (why string, known bool)
 }
 
-// Daemon is the process behind one mount.
+// Daemon is the process that serves one mount.
 type Daemon struct {
 	// Constant after construction.
 	cfg        Config
@@ -47,20 +52,29 @@ type Daemon struct {
 	log        *slog.Logger
 	level      *slog.LevelVar
 	out        *logOutput
+	link       *keeper.Link // nil: there is no keeper
+	mem        *state.Memory
+	renewed    bool // the memory of the process before was damaged; this one knows nothing
 	pool       *xlator.Pool
 	table      *fdtable.Table
 	mgr        *graph.Manager
 
 	// Constant once mounted.
-	session     *fuse.Session
-	since       time.Time
-	metricsAddr string
+	session  *fuse.Session
+	files    *control.Files
+	ctl      *control.Server
+	since    time.Time
+	promises []Guarantee
 
 	wg      sync.WaitGroup
 	rewatch chan struct{}
 	setTurn chan struct{} // holds one token per change of settings in progress: one
+	drained chan struct{} // closed when there is nothing left to do before the next process
 
 	loadMu sync.Mutex
+
+	recordMu sync.Mutex
+	earlier  record // guarded by recordMu; what the state memory says
 
 	mu     sync.Mutex
 	src    source.Source   // guarded by mu; of the graph in service
@@ -68,6 +82,8 @@ type Daemon struct {
 	wishes uint64          // guarded by mu
 	latest *wish           // guarded by mu
 	last   lastReload      // guarded by mu
+	// metricsAddr is guarded by mu.
+	metricsAddr string
 }
 
 // Ready is what there is to tell once the mount stands.
@@ -75,88 +91,89 @@ type Ready struct {
 	Mountpoint string `json:"mountpoint"`
 	Minor      int    `json:"minor"`
 	PID        int    `json:"pid"`
+	// Missing are guarantees that do not hold here, each with its reason.
+	Missing []string `json:"missing,omitempty"`
 }
 
-// Run mounts and serves until the mount is gone. ready is called once when it
-// stands. An error before that leaves nothing behind. ctx ends the attempt to
-// mount; what is mounted is ended by an unmount or a signal.
+// Run mounts and serves until the mount is gone, in this process alone: the
+// mount dies with it. ready is called once when it stands. An error before that
+// leaves nothing behind. ctx ends the attempt to mount; what is mounted is ended
+// by an unmount or a signal.
 func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
 	sig := catchSignals()
 	defer signal.Stop(sig)
-	d, err := open(ctx, cfg)
+	mountpoint, err := checkMountpoint(cfg.Mountpoint)
+	if err != nil {
+		return err
+	}
+	d, err := newDaemon(cfg, mountpoint, nil)
 	if err != nil {
 		return err
 	}
 	defer d.out.Close()
-	if err = ctx.Err(); err == nil {
-		err = d.mount()
+	d.mem = state.Plain()
+	return d.run(ctx, sig, ready)
+}
+
+// newDaemon opens the log.
+func newDaemon(cfg Config, mountpoint string, link *keeper.Link) (*Daemon, error) {
+	d := &Daemon{
+		cfg: cfg, mountpoint: mountpoint, link: link, began: time.Now(), level: &slog.LevelVar{},
+		rewatch: make(chan struct{}, 1), setTurn: make(chan struct{}, 1), drained: make(chan struct{}),
+	}
+	d.level.Set(cfg.Options.LogLevel)
+	var err error
+	if d.out, err = openLog(&d.cfg); err != nil {
+		return nil, err
+	}
+	d.log = newLogger(d.out, d.level)
+	return d, nil
+}
+
+// run brings the graph up, mounts if nobody has, and serves to the end.
+func (d *Daemon) run(ctx context.Context, sig chan os.Signal, ready func(Ready)) error {
+	err := d.firstGraph(ctx)
+	if err == nil {
+		if err = ctx.Err(); err == nil {
+			err = d.open()
+		}
+		if err != nil {
+			d.closeGraphs()
+		}
 	}
 	if err != nil {
-		d.closeGraphs()
-		d.log.Error("mount failed", "err", err)
+		d.log.Error("mount failed", "source", d.cfg.Source, "mountpoint", d.mountpoint, "err", err)
 		return err
 	}
 	return d.serve(sig, ready)
 }
 
-// open checks the mount point and brings the first graph up.
-func open(ctx context.Context, cfg Config) (d *Daemon, err error) {
-	d = &Daemon{cfg: cfg, began: time.Now(), level: &slog.LevelVar{}, rewatch: make(chan struct{}, 1), setTurn: make(chan struct{}, 1)}
-	d.level.Set(cfg.Options.LogLevel)
-	if d.mountpoint, err = checkMountpoint(cfg.Mountpoint); err != nil {
-		return nil, err
-	}
-	if d.src, err = source.Open(cfg.Source); err != nil {
-		return nil, err
-	}
-	if d.src.Dir != "" {
-		if d.set, err = source.LoadSettings(d.src.Dir); err != nil {
-			return nil, err
-		}
-	}
-	if d.cfg.LogFile != "" {
-		if d.cfg.LogFile, err = filepath.Abs(cfg.LogFile); err != nil {
-			return nil, err
-		}
-	}
-	if d.out, err = newLogOutput(d.cfg.LogFile); err != nil {
-		return nil, err
-	}
-	d.log = newLogger(d.out, d.level)
-	if cfg.Detached {
-		err = d.out.TakeStderr()
-	}
-	if err == nil {
-		err = d.firstGraph(ctx)
-	}
-	if err != nil {
-		d.log.Error("mount failed", "source", cfg.Source, "mountpoint", d.mountpoint, "err", err)
-		d.out.Close()
-		return nil, err
-	}
-	return d, nil
-}
-
+// firstGraph brings up the graph that an earlier process served, or else what
+// the source says.
 func (d *Daemon) firstGraph(ctx context.Context) error {
 	o := &d.cfg.Options
-	d.log.Info("holdfast begins", "version", d.cfg.Version, "pid", os.Getpid(), "source", d.cfg.Source, "mountpoint", d.mountpoint)
+	d.log.Info("holdfast begins", "version", d.cfg.Version, "pid", os.Getpid(), "worker", d.mem.Worker(), "source", d.cfg.Source, "mountpoint", d.mountpoint)
 	if len(o.Ignored) > 0 {
 		d.log.Info("mount options without effect", "options", o.Ignored)
 	}
 	if err := raiseFileLimit(); err != nil {
 		d.log.Warn("limit of open files", "err", err)
 	}
-	w, err := d.wishFor(nil)
+	w, again, err := d.firstWish()
 	if err != nil {
 		return err
 	}
 	d.pool = xlator.NewPool()
-	d.table = fdtable.New(d.log, nil)
-	d.mgr = graph.NewManager(graph.Config{
+	d.table = fdtable.New(d.log, d.mem, fdtable.RecoveryDeadline(o.RecoveryDeadline))
+	cfg := graph.Config{
 		Types: d.cfg.Types, Refused: d.cfg.Refused, Pool: d.pool, Errors: d.table, Log: d.log,
 		Mount:        xlator.MountOptions{AllowForeignBrick: o.AllowForeignBrick, ReadOnly: o.ReadOnly()},
-		DrainTimeout: o.DrainTimeout, Tenant: d.table,
-	})
+		DrainTimeout: o.DrainTimeout, Tenant: d.table, Opens: d.table, Generation: d.mem.Graph(),
+	}
+	if d.link != nil {
+		cfg.Descriptors = d.link
+	}
+	d.mgr = graph.NewManager(cfg)
 	d.table.Attach(d.mgr)
 	d.applyLogLevel(w.file)
 	if warnings, err := d.mgr.Config().Check(w.file); err == nil {
@@ -164,11 +181,17 @@ func (d *Daemon) firstGraph(ctx context.Context) error {
 			d.log.Warn("volfile", "warning", w)
 		}
 	}
-	waitForEnding(ctx, d.cfg.Source, o.DrainTimeout)
+	if !again {
+		waitForEnding(ctx, d.cfg.Source, o.DrainTimeout)
+	}
 	if err := d.mgr.Start(ctx, w.file); err != nil {
 		d.closeGraphs()
 		return err
 	}
+	if err := d.table.RestoreLocks(); err != nil {
+		d.log.Error("locks of applications are lost", "err", err)
+	}
+	d.record(w)
 	return nil
 }
 
@@ -191,7 +214,10 @@ func (d *Daemon) closeGraphs() {
 	d.table.Close()
 }
 
-// serve runs from the mount to its end.
+// errDrained ends a process that leaves the mount to the next.
+var errDrained = errors.New("another process serves the mount now")
+
+// serve runs from the mount to its end, or to that of this process's part.
 func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -205,14 +231,9 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 	served := make(chan error, 1)
 	d.wg.Go(func() { served <- d.session.Serve(d.table) })
 
-	ctl, err := control.Listen(control.State{
-		Mountpoint: d.mountpoint, Source: d.cfg.Source, LogFile: d.cfg.LogFile, Minor: d.session.Connection(),
-	}, d.answer, d.log)
-	if err != nil {
-		err = fail(err)
-	}
+	var err error
 	var metrics *metricsServer
-	if err == nil && d.cfg.Options.Metrics != "" {
+	if d.cfg.Options.Metrics != "" {
 		if metrics, err = d.serveMetrics(d.cfg.Options.Metrics); err != nil {
 			err = fail(err)
 		}
@@ -222,16 +243,21 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 			"volume_id", d.mgr.Status().VolumeID, "generation", d.mgr.Status().Generation)
 		d.wg.Go(func() { d.watch(ctx) })
 		d.wg.Go(func() { d.signals(ctx, sig) })
-		ready(Ready{Mountpoint: d.mountpoint, Minor: d.session.Connection(), PID: os.Getpid()})
+		ready(Ready{Mountpoint: d.mountpoint, Minor: d.session.Connection(), PID: os.Getpid(), Missing: missing(d.promises)})
 	}
-	if serr := <-served; serr != nil {
-		d.log.Error("session ended", "err", serr)
-		err = errors.Join(err, fmt.Errorf("%s: %w", d.mountpoint, serr))
+	select {
+	case serr := <-served:
+		if serr != nil {
+			d.log.Error("session ended", "err", serr)
+			err = errors.Join(err, fmt.Errorf("%s: %w", d.mountpoint, serr))
+		}
+	case <-d.drained: // everything else is left as it stands
+		return errDrained
 	}
-	d.removeDead()
+	removeDead(d.session.Connection(), d.cfg.Source, d.log)
 	d.log.Info("unmounted", "mountpoint", d.mountpoint)
-	if ctl != nil {
-		ctl.Ending()
+	if err := d.files.Ending(); err != nil {
+		d.log.Warn("control socket", "err", err)
 	}
 	cancel()
 	if metrics != nil {
@@ -239,8 +265,11 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 	}
 	d.closeGraphs()
 	d.wg.Wait()
-	if ctl != nil {
-		ctl.Close()
+	d.ctl.Close()
+	if d.link == nil {
+		if err := d.files.Remove(); err != nil {
+			d.log.Warn("control socket", "err", err)
+		}
 	}
 	d.log.Info("holdfast ends")
 	return err
@@ -249,13 +278,13 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 // removeDead unmounts a mount whose connection was aborted: nothing answers
 // there any more. After an unmount the number may be another mount's already,
 // but not that of one with our source, which still has us in its way.
-func (d *Daemon) removeDead() {
-	m, err := control.MountOf(d.session.Connection())
-	if err != nil || m.Source != d.cfg.Source {
+func removeDead(minor int, src string, log *slog.Logger) {
+	m, err := control.MountOf(minor)
+	if err != nil || m.Source != src {
 		return
 	}
 	if err := m.Unmount(unix.MNT_DETACH); err != nil {
-		d.log.Error("unmount what was aborted", "err", err)
+		log.Error("unmount what was aborted", "err", err)
 	}
 }
 
@@ -293,6 +322,8 @@ func (d *Daemon) answer(ctx context.Context, r *control.Request) (any, error) {
 		return d.dump()
 	case control.OpVersion:
 		return d.cfg.Version, nil
+	case control.OpUpgrade:
+		return nil, d.passOnUpgrade(r)
 	}
 	return nil, fmt.Errorf("unknown request %q; is the process of another version (%s)?", r.Op, d.cfg.Version)
 }

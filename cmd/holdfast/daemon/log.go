@@ -86,6 +86,17 @@ func (l *logOutput) TakeStderr() error {
 	return nil
 }
 
+// hangup opens the file again because of a SIGHUP.
+func (l *logOutput) hangup(detached bool, log *slog.Logger) {
+	err := l.Reopen()
+	if err == nil && detached && l.path != "" {
+		err = l.TakeStderr()
+	}
+	if err != nil {
+		log.Error("SIGHUP", "err", err)
+	}
+}
+
 // Write implements io.Writer.
 func (l *logOutput) Write(b []byte) (int, error) {
 	l.mu.Lock()

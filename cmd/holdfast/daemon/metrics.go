@@ -122,10 +122,12 @@ func (d *Daemon) serveMetrics(addr string) (*metricsServer, error) {
 			d.log.Error("metrics", "err", err)
 		}
 	}()
-	d.metricsAddr = addr
 	if lis.Addr().Network() != "unix" {
-		d.metricsAddr = lis.Addr().String()
+		addr = lis.Addr().String()
 	}
+	d.mu.Lock()
+	d.metricsAddr = addr
+	d.mu.Unlock()
 	return m, nil
 }
 

@@ -165,6 +165,7 @@ func (d *Daemon) commit(w *wish) {
 	moved := d.src != w.src
 	d.src, d.set = w.src, w.set
 	d.mu.Unlock()
+	d.record(w)
 	d.applyLogLevel(w.file)
 	if moved {
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strconv"
@@ -29,60 +30,73 @@ func catchSignals() chan os.Signal {
 
 // signals serves SIGHUP, SIGTERM and SIGINT until ctx ends.
 func (d *Daemon) signals(ctx context.Context, ch chan os.Signal) {
+	e := &ending{connection: d.session.Connection, log: d.log}
+	e.serve(ctx, ch, func() { d.hangup(ctx) })
+}
+
+// hangup opens the log again and reads the volfile again.
+func (d *Daemon) hangup(ctx context.Context) {
+	d.out.hangup(d.cfg.Detached, d.log)
+	if d.link != nil {
+		d.link.Reopen()
+	}
+	d.wg.Go(func() { d.reload(ctx, "SIGHUP", reread) })
+}
+
+// ending ends a mount because a process was told to.
+type ending struct {
+	connection func() int // 0: there is no mount yet
+	log        *slog.Logger
+}
+
+// serve takes signals until ctx ends.
+func (e *ending) serve(ctx context.Context, ch chan os.Signal, hangup func()) {
 	var abort <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-abort:
-			d.abort("files are still open")
+			e.abort("files are still open")
 		case s := <-ch:
 			switch {
 			case s == unix.SIGHUP:
-				d.hangup(ctx)
+				hangup()
 			case abort != nil:
-				d.abort("told a second time to end")
+				e.abort("told a second time to end")
 			default:
-				abort = d.terminate(s)
+				abort = e.terminate(s)
 			}
 		}
 	}
 }
 
-// hangup opens the log again and reads the volfile again.
-func (d *Daemon) hangup(ctx context.Context) {
-	if err := d.out.Reopen(); err != nil {
-		d.log.Error("SIGHUP", "err", err)
-	} else if d.cfg.Detached {
-		if err := d.out.TakeStderr(); err != nil {
-			d.log.Error("SIGHUP", "err", err)
-		}
-	}
-	d.wg.Go(func() { d.reload(ctx, "SIGHUP", reread) })
-}
-
 // terminate unmounts. A mount in use is detached: nobody new gets in, and who
 // has files open has a moment to close them.
-func (d *Daemon) terminate(s os.Signal) <-chan time.Time {
-	d.log.Info("told to end", "signal", s.String())
-	m, err := control.MountOf(d.session.Connection())
+func (e *ending) terminate(s os.Signal) <-chan time.Time {
+	e.log.Info("told to end", "signal", s.String())
+	minor := e.connection()
+	if minor == 0 {
+		return nil // who mounts is told by its context
+	}
+	m, err := control.MountOf(minor)
 	if err == nil {
 		err = m.Unmount(0)
 	}
 	if errors.Is(err, unix.EBUSY) {
-		d.log.Warn("the mount is in use: detached, and ended by force later", "after", grace)
+		e.log.Warn("the mount is in use: detached, and ended by force later", "after", grace)
 		err = m.Unmount(unix.MNT_DETACH)
 	}
 	if err != nil {
-		d.log.Error("unmount", "err", err)
+		e.log.Error("unmount", "err", err)
 	}
 	return time.After(grace)
 }
 
-func (d *Daemon) abort(why string) {
-	d.log.Warn("ending the connection by force", "why", why)
-	if err := fuse.Abort(d.session.Connection()); err != nil {
-		d.log.Error("abort", "err", err)
+func (e *ending) abort(why string) {
+	e.log.Warn("ending the connection by force", "why", why)
+	if err := fuse.Abort(e.connection()); err != nil {
+		e.log.Error("abort", "err", err)
 	}
 }
 

@@ -12,16 +12,21 @@ import (
 
 // Status is what `holdfast status --json` prints.
 type Status struct {
-	Mount   MountStatus          `json:"mount"`
-	Graph   GraphStatus          `json:"graph"`
-	Graphs  GraphsStatus         `json:"graphs"`
-	Switch  SwitchStatus         `json:"switch"`
-	Reload  lastReload           `json:"reload"`
-	Files   FilesStatus          `json:"files"`
-	Locks   LocksStatus          `json:"locks"`
-	Process ProcessStatus        `json:"process"`
-	Kernel  KernelStatus         `json:"kernel"`
-	Fops    map[string]FopStatus `json:"fops"`
+	Mount   MountStatus   `json:"mount"`
+	Graph   GraphStatus   `json:"graph"`
+	Graphs  GraphsStatus  `json:"graphs"`
+	Switch  SwitchStatus  `json:"switch"`
+	Reload  lastReload    `json:"reload"`
+	Files   FilesStatus   `json:"files"`
+	Locks   LocksStatus   `json:"locks"`
+	Process ProcessStatus `json:"process"`
+	Keeper  KeeperStatus  `json:"keeper"`
+	Worker  WorkerStatus  `json:"worker"`
+	// Recovery is about the requests of processes that died.
+	Recovery   RecoveryStatus       `json:"recovery"`
+	Guarantees []Guarantee          `json:"guarantees"`
+	Kernel     KernelStatus         `json:"kernel"`
+	Fops       map[string]FopStatus `json:"fops"`
 }
 
 // MountStatus is what is mounted where.
@@ -75,7 +80,32 @@ type LocksStatus struct {
 	Lost    int `json:"lost"`
 }
 
-// ProcessStatus is about the process behind the mount.
+// KeeperStatus is about the process that keeps the mount for the next worker.
+type KeeperStatus struct {
+	PID int `json:"pid,omitempty"`
+	// State is on, off (there is none, as asked), lost, or failed: no worker
+	// came to be in time, and everything is answered with EIO.
+	State   string     `json:"state"`
+	Service string     `json:"service,omitempty"` // its address, if it is one
+	Error   string     `json:"error,omitempty"`   // why there is no worker
+	Since   *time.Time `json:"since,omitempty"`   // there is none
+}
+
+// WorkerStatus is about the process that serves the mount, and those before it.
+type WorkerStatus struct {
+	Generation uint64 `json:"generation"` // its number, from 1
+	Restarts   uint64 `json:"restarts"`
+	Deaths     uint64 `json:"deaths"` // of workers that nobody had asked to end
+}
+
+// RecoveryStatus is about the requests of processes that died.
+type RecoveryStatus struct {
+	Requests uint64            `json:"requests"`
+	ByKind   map[string]uint64 `json:"by_kind"` // by what became of them
+	LastMS   float64           `json:"last_ms"`
+}
+
+// ProcessStatus is about the process that serves the mount.
 type ProcessStatus struct {
 	PID        int     `json:"pid"`
 	RSSBytes   int64   `json:"rss_bytes"`
@@ -109,7 +139,7 @@ func (d *Daemon) Status() Status {
 	s := Status{
 		Mount: MountStatus{
 			Source: d.cfg.Source, Mountpoint: d.mountpoint, ReadOnly: d.cfg.Options.ReadOnly(),
-			Connection: d.session.Connection(), Since: d.since, LogFile: d.cfg.LogFile, Metrics: d.metricsAddr,
+			Connection: d.session.Connection(), Since: d.since, LogFile: d.cfg.LogFile,
 		},
 		Graph:   GraphStatus{Generation: gs.Generation, State: gs.State, VolumeID: gs.VolumeID.String()},
 		Graphs:  GraphsStatus{Live: gs.Live},
@@ -118,10 +148,12 @@ func (d *Daemon) Status() Status {
 		Locks:   LocksStatus{Held: ts.LocksHeld, Waiting: ts.LocksWaiting, Lost: ts.LocksLost},
 		Process: ProcessStatus{PID: os.Getpid(), RSSBytes: rss(), Goroutines: runtime.NumGoroutine(), UptimeS: time.Since(d.began).Seconds(), Version: d.cfg.Version},
 		Kernel:  KernelStatus{InFlight: ks.InFlight, Panics: int(ks.Panics), EarlyBytes: ks.EarlyBytes},
-		Fops:    map[string]FopStatus{},
+		Fops:    map[string]FopStatus{}, Guarantees: d.promises,
 	}
+	d.keeping(&s)
 	d.mu.Lock()
 	s.Reload = d.last
+	s.Mount.Metrics = d.metricsAddr
 	s.Mount.Volfile = d.src.Volfile
 	d.mu.Unlock()
 	if g := d.mgr.Current(); g != nil {
@@ -140,6 +172,20 @@ func (d *Daemon) Status() Status {
 		}
 	}
 	return s
+}
+
+// keeping fills in who keeps the mount, and what became of earlier processes.
+func (d *Daemon) keeping(s *Status) {
+	s.Keeper.State = "off"
+	if d.link != nil {
+		s.Keeper.State = "on"
+		if s.Keeper.PID, s.Keeper.Service = d.link.Keeper(); s.Keeper.PID == 0 {
+			s.Keeper.State = "lost"
+		}
+	}
+	s.Worker = WorkerStatus{Generation: max(d.mem.Worker(), 1), Restarts: restarts(d.mem.Worker()), Deaths: d.mem.Deaths()}
+	n, nanos := d.mem.Recovered()
+	s.Recovery = RecoveryStatus{Requests: n, ByKind: d.recoveredByKind(), LastMS: float64(nanos) / 1e6}
 }
 
 func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }

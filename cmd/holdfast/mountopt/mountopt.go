@@ -37,6 +37,10 @@ type Options struct {
 	AllowForeignBrick        bool
 	DrainTimeout             time.Duration
 
+	// Keeper is "on", "off" or "unix:" and the path of a service.
+	Keeper           string
+	RecoveryDeadline time.Duration
+
 	// Ignored lists the options that were accepted and change nothing.
 	Ignored []string
 }
@@ -63,6 +67,15 @@ func Default() Options {
 
 // ReadOnly reports whether the mount is read-only.
 func (o *Options) ReadOnly() bool { return o.Flags&unix.MS_RDONLY != 0 }
+
+// KeeperService is the path of the service that keeps the mount; "" if none does.
+func (o *Options) KeeperService() string {
+	path, _ := strings.CutPrefix(o.Keeper, "unix:")
+	if path == o.Keeper {
+		return ""
+	}
+	return path
+}
 
 // Parse reads the lists of comma-separated options, the later ones winning. In
 // a sloppy parse unknown options are ignored.

@@ -21,7 +21,7 @@ func TestDefaultsAreThoseOfMountGlusterfs(t *testing.T) {
 	want := Options{
 		AllowOther: true, DefaultPermissions: true, LogLevel: slog.LevelInfo,
 		AttrTimeout: time.Second, EntryTimeout: time.Second,
-		MaxWrite: 1 << 20, ReadAhead: 1 << 20, MaxBackground: 64, DrainTimeout: 5 * time.Second,
+		MaxWrite: 1 << 20, ReadAhead: 1 << 20, MaxBackground: 64, DrainTimeout: 5 * time.Second, Keeper: "on", RecoveryDeadline: time.Minute,
 	}
 	if !reflect.DeepEqual(o, want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)

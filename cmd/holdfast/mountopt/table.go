@@ -1,6 +1,7 @@
 package mountopt
 
 import (
+	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -75,6 +76,12 @@ func ownOptions() []Option {
 		{Option: xlator.Option{Name: "read-ahead", Kind: xlator.KindSize, Default: "1MB", Min: 4096, Max: 1 << 30, Unit: " bytes",
 			Help: "how far the kernel reads ahead in a file that is read from front to back"},
 			Arg: NeedsArg, apply: func(o *Options, v xlator.Value) error { o.ReadAhead = int(v.Int); return nil }},
+		{Option: xlator.Option{Name: "keeper", Kind: xlator.KindString, Default: "on",
+			Help: "on: a small process of its own keeps the mount, so that it survives the death of the process that serves it; off: one process, and the mount dies with it; unix:/PATH: the service there keeps it (holdfast keeper)"},
+			Arg: NeedsArg, apply: setKeeper},
+		{Option: xlator.Option{Name: "recovery-deadline", Kind: xlator.KindTime, Default: "60", Min: 1, Max: 86400, Unit: " seconds",
+			Help: "how long applications wait, for a process to serve the mount again or for a file to be opened again, before they get an error"},
+			Arg: NeedsArg, apply: func(o *Options, v xlator.Value) error { o.RecoveryDeadline = seconds(v); return nil }},
 		{Option: xlator.Option{Name: "metrics", Kind: xlator.KindString,
 			Help: "serve Prometheus metrics at HOST:PORT or unix:/PATH; off if not given"},
 			Arg: NeedsArg, apply: func(o *Options, v xlator.Value) error { o.Metrics = v.Text; return nil }},
@@ -201,6 +208,16 @@ func mountOptions() []Option {
 func timeout(name, def, help string, apply func(*Options, xlator.Value) error) Option {
 	return Option{Option: xlator.Option{Name: name, Kind: xlator.KindTime, Default: def, Min: 0, Max: 86400 * 365, Unit: " seconds", Help: help},
 		Arg: NeedsArg, apply: apply}
+}
+
+func setKeeper(o *Options, v xlator.Value) error {
+	path, isPath := strings.CutPrefix(v.Text, "unix:")
+	switch {
+	case v.Text == "on", v.Text == "off", isPath && strings.HasPrefix(path, "/"):
+		o.Keeper = v.Text
+		return nil
+	}
+	return fmt.Errorf("%q is not on, off or unix:/PATH", v.Text)
 }
 
 func setBool(field func(*Options) *bool) func(*Options, xlator.Value) error {

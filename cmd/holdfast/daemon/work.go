@@ -1,0 +1,147 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
+	"github.com/holdfast/holdfast/fdtable/state"
+	"github.com/holdfast/holdfast/fuse/keeper"
+)
+
+// Layouts are those of the state memory that this program knows.
+func Layouts() []uint64 { return []uint64{state.Version} }
+
+// Job is what a keeper tells its workers: the command line of the mount.
+type Job struct {
+	Source     string   `json:"source"`
+	Mountpoint string   `json:"mountpoint"`
+	Options    []string `json:"options,omitempty"` // lists as after -o
+	Sloppy     bool     `json:"sloppy,omitempty"`
+	LogFile    string   `json:"log_file,omitempty"`
+	Detached   bool     `json:"detached,omitempty"`
+}
+
+func (c *Config) job(mountpoint string) (json.RawMessage, error) {
+	return json.Marshal(Job{c.Source, mountpoint, c.Words, c.Sloppy, c.LogFile, c.Detached})
+}
+
+// Work serves a mount for a keeper until the mount is gone or another process
+// takes over. It tells the keeper how it ended.
+func Work(cfg Config, link *keeper.Link) error {
+	sig := catchSignals()
+	defer signal.Stop(sig)
+	err := work(cfg, link, sig)
+	if errors.Is(err, errDrained) {
+		link.Drained()
+		return nil // and leave everything as it stands
+	}
+	link.End(err)
+	link.Close()
+	return err
+}
+
+func work(cfg Config, link *keeper.Link, sig chan os.Signal) error {
+	d, err := newDaemon(cfg, cfg.Mountpoint, link)
+	if err != nil {
+		return err
+	}
+	if err := link.Prepared(); err != nil {
+		return fmt.Errorf("waiting for the mount: %w", err)
+	}
+	if err := d.openMemory(); err != nil {
+		return err
+	}
+	d.mem.NextWorker()
+	// Until there is a mount, the keeper's end is ours too.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	heeding, stop := context.WithCancel(context.Background())
+	var heed sync.WaitGroup
+	heed.Go(func() { d.heed(heeding, cancel) })
+	defer heed.Wait()
+	defer stop()
+	return d.run(ctx, sig, func(r Ready) { link.Ready(r.Missing) })
+}
+
+// openMemory maps the state memory.
+func (d *Daemon) openMemory() error {
+	fd, ok, err := d.link.Store().Copy(keeper.StateFD)
+	if err != nil || !ok {
+		return errors.Join(errors.New("the keeper has no state memory"), err)
+	}
+	f := os.NewFile(uintptr(fd), "holdfast-state")
+	if d.mem, err = state.Open(f); err != nil {
+		f.Close()
+		return err
+	}
+	return nil
+}
+
+// heed does what the keeper says, and what its end asks for.
+func (d *Daemon) heed(ctx context.Context, cancelStart func()) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-d.link.News():
+			switch n {
+			case keeper.DrainNow:
+				d.drain(ctx)
+			case keeper.KeeperOff:
+				if _, mounted := d.link.Store().Get(keeper.DeviceFD); !mounted {
+					d.log.Error("the keeper ended before there was a mount")
+					cancelStart()
+					continue
+				}
+				d.log.Error("the keeper is gone; the mount goes on, but would not survive this process: `holdfast mount --adopt` gives it a new one")
+			case keeper.KeeperOn:
+				pid, _ := d.link.Keeper()
+				d.log.Info("a new keeper", "pid", pid)
+			}
+		}
+	}
+}
+
+// drainLimit is how long requests that run may take to end; the keeper has a
+// limit of its own.
+const drainLimit = 30 * time.Second
+
+// drain leaves the mount to the next process.
+func (d *Daemon) drain(ctx context.Context) {
+	d.log.Info("another process is to serve the mount: finishing what is running")
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	if err := d.session.Drain(ctx); err != nil {
+		d.log.Warn("leaving requests to the next process", "err", err)
+	}
+	close(d.drained)
+}
+
+// passOnUpgrade has the keeper answer who asks for another program.
+func (d *Daemon) passOnUpgrade(r *control.Request) error {
+	if d.link == nil {
+		return errors.New("the mount has no keeper (-o keeper=off): unmount and mount again")
+	}
+	if len(r.FDs) != 1 {
+		return errors.New("no program was given")
+	}
+	client, err := r.TakeConn()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(client)
+	if err := d.link.Upgrade(client, r.FDs[0], r.Limit); err != nil {
+		r.Untake()
+		return err
+	}
+	return nil
+}

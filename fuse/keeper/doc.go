@@ -1,0 +1,53 @@
+// Package keeper is the small process that makes a mount outlive what serves
+// it. The keeper holds everything that must not be lost (the kernel's end of the
+// mount, the state memory, a brick's lock, the control socket), starts the worker that does
+// the work, and when the worker dies it starts another one with the same
+// descriptors. It knows nothing of files, graphs or requests.
+//
+//	keeper ──── a SOCK_SEQPACKET pair: JSON and SCM_RIGHTS (protocol.go) ──── worker
+//
+// A reading order of ten minutes: protocol.go (what the two say to each other),
+// store.go (descriptors by name), step.go (one mount as a pure function: what
+// happens when), keeper.go (the loop around it), process.go (a worker as a
+// process), link.go (the worker's end). service.go is a keeper of many mounts
+// whose workers are started by somebody else, systemd.go keeps its descriptors
+// in the service manager.
+//
+// # A worker's life
+//
+//	worker          keeper
+//	hello ─────────>          which program, which layouts of the state memory
+//	      <───────── start    what is mounted
+//	prepared ──────>          all that can be done beside another worker is done
+//	      <───────── go       the descriptors; no other worker lives
+//	mount ─────────>          (of a new mount: the graph is up)
+//	      <───────── mounted  the kernel's end
+//	ready ─────────>          what a dead worker left has been dealt with
+//	keep, drop ────>          descriptors for the next worker
+//	      <───────── drain    (upgrade: finish what you have, answer nothing new)
+//	drained ───────>
+//	end ───────────>          the mount is gone, or why it cannot be served
+//
+// Only one worker has the descriptors of a mount at a time. It is gone when its
+// end of the socket is closed, which the kernel does when its last thread has
+// left read(2) and write(2), and, if it is a child, when it has been reaped.
+//
+// # What it owns, and locks
+//
+// A Store owns its descriptors; its lock is a leaf. A Conn's lock orders senders
+// and is a leaf. A Link's lock orders requests that are answered: above the
+// Conn's and the Store's. The Keeper has no lock: one goroutine has it all, the others send
+// it events.
+//
+// # Who keeps whom alive
+//
+// The keeper's Store keeps the mount alive, and so does each worker's. Either
+// may die: a worker that has lost its keeper serves on, and a new keeper gets
+// the descriptors from it (adopt.go).
+//
+// # What a crash leaves behind
+//
+// Of the worker: whatever the state memory says; the next worker goes on from
+// there. Of the keeper: a worker without a keeper. Of both: a mount that
+// answers ENOTCONN until it is unmounted.
+package keeper

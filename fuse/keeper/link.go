@@ -1,0 +1,288 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// News is what a worker is told.
+type News uint8
+
+// News.
+const (
+	DrainNow  News = iota // finish what you have, and end
+	KeeperOff             // the keeper is gone
+	KeeperOn              // there is a new one
+)
+
+// Link is a worker's connection to its keeper, with its own copies of all that
+// the keeper has: they outlive the keeper with it. It implements
+// xlator.Descriptors.
+type Link struct {
+	// Constant after construction.
+	store *Store
+	news  chan News
+	quit  chan struct{} // closed by Close
+	wg    sync.WaitGroup
+
+	askMu sync.Mutex // held by who waits for an answer
+
+	mu      sync.Mutex
+	at      *attachment // guarded by mu; nil: the keeper is gone
+	service string      // guarded by mu; its address, if it is one
+}
+
+// attachment is one keeper.
+type attachment struct {
+	conn    *Conn
+	pid     int
+	answers chan answer // closed when the keeper is gone
+}
+
+type answer struct {
+	msg Message
+	fds []int
+}
+
+// errNoKeeper says that a keeper was lost before there was anything to lose.
+var errNoKeeper = errors.New("the keeper is gone")
+
+// Inherit returns the connection of a process that a keeper has started, and
+// what it is to mount. program and layouts are what the process is.
+func Inherit(program string, layouts []uint64) (*Link, Message, error) {
+	n, err := strconv.Atoi(os.Getenv(LinkEnv))
+	if err != nil {
+		return nil, Message{}, fmt.Errorf("a worker is started by a keeper (%s=%q)", LinkEnv, os.Getenv(LinkEnv))
+	}
+	_ = os.Unsetenv(LinkEnv)
+	unix.CloseOnExec(n)
+	conn, err := NewConn(n)
+	if err != nil {
+		return nil, Message{}, err
+	}
+	if err := conn.Send(Message{Kind: Hello, Program: program, Layouts: layouts, PID: os.Getpid()}); err != nil {
+		conn.Close()
+		return nil, Message{}, err
+	}
+	start, fds, err := conn.expect(0, Start)
+	if err != nil {
+		conn.Close()
+		return nil, Message{}, err
+	}
+	closeAll(fds)
+	raiseOOMScore(start.OOMScore)
+	return newLink(&attachment{conn: conn, pid: start.Keeper}), start, nil
+}
+
+func newLink(at *attachment) *Link {
+	return &Link{store: NewStore(), news: make(chan News), quit: make(chan struct{}), at: at}
+}
+
+// raiseOOMScore undoes what the keeper has done for itself.
+func raiseOOMScore(to string) {
+	if to != "" {
+		_ = os.WriteFile("/proc/self/oom_score_adj", []byte(to), 0)
+	}
+}
+
+// Prepared says that this process has done what it can do beside another worker,
+// and waits until it is the only one. Its Store has the descriptors then.
+func (l *Link) Prepared() error {
+	if err := l.at.conn.Send(Message{Kind: Prepared}); err != nil {
+		return err
+	}
+	m, fds, err := l.at.conn.expect(0, Go)
+	if err != nil {
+		return err
+	}
+	l.store.PutAll(m.Names, fds)
+	l.listen(l.at)
+	return nil
+}
+
+// listen serves a keeper until it is gone.
+func (l *Link) listen(at *attachment) {
+	at.answers = make(chan answer, 1)
+	l.wg.Go(func() {
+		defer close(at.answers)
+		for {
+			m, fds, err := at.conn.Receive()
+			if err != nil {
+				l.lose(at)
+				return
+			}
+			switch m.Kind {
+			case OK, Failed, Mounted:
+				select {
+				case at.answers <- answer{m, fds}:
+				default: // nobody has asked
+					closeAll(fds)
+				}
+			case Drain:
+				closeAll(fds)
+				l.tell(DrainNow)
+			default:
+				closeAll(fds)
+			}
+		}
+	})
+}
+
+func (l *Link) tell(n News) {
+	select {
+	case l.news <- n:
+	case <-l.quit:
+	}
+}
+
+func (l *Link) lose(at *attachment) {
+	l.mu.Lock()
+	lost := l.at == at
+	if lost {
+		l.at = nil
+	}
+	l.mu.Unlock()
+	if lost {
+		at.conn.Close()
+		l.tell(KeeperOff)
+	}
+}
+
+// News is where the worker hears of it; somebody has to listen until Close.
+func (l *Link) News() <-chan News { return l.news }
+
+// Store has the descriptors of the mount.
+func (l *Link) Store() *Store { return l.store }
+
+// Keeper is the keeper's process, 0 if it is gone, and its address if it is a
+// service.
+func (l *Link) Keeper() (pid int, service string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.at != nil {
+		pid = l.at.pid
+	}
+	return pid, l.service
+}
+
+func (l *Link) attached() *attachment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at
+}
+
+// say sends what is not answered. Without a keeper nobody needs to know.
+func (l *Link) say(m Message, fds ...int) error {
+	at := l.attached()
+	if at == nil {
+		return errNoKeeper
+	}
+	return at.conn.Send(m, fds...)
+}
+
+// ask sends a request and waits for its answer. Without a keeper it is
+// errNoKeeper.
+func (l *Link) ask(m Message, fds ...int) (answer, error) {
+	l.askMu.Lock()
+	defer l.askMu.Unlock()
+	at := l.attached()
+	if at == nil {
+		return answer{}, errNoKeeper
+	}
+	select {
+	case <-at.answers: // of a request that was given up
+	default:
+	}
+	if err := at.conn.Send(m, fds...); err != nil {
+		return answer{}, errNoKeeper
+	}
+	a, ok := <-at.answers
+	switch {
+	case !ok:
+		return answer{}, errNoKeeper
+	case a.msg.Kind == Failed:
+		closeAll(a.fds)
+		return answer{}, errors.New(a.msg.Error)
+	}
+	return a, nil
+}
+
+// Mount asks for the mount to be made; the Store has its descriptors then.
+func (l *Link) Mount() error {
+	a, err := l.ask(Message{Kind: Mount})
+	if err != nil {
+		return err
+	}
+	l.store.PutAll(a.msg.Names, a.fds)
+	return nil
+}
+
+// Ready says that the mount is served, and what it does not promise.
+func (l *Link) Ready(missing []string) { _ = l.say(Message{Kind: Ready, Missing: missing}) }
+
+// Drained says that this process ends now, and has left nothing half done.
+func (l *Link) Drained() { _ = l.say(Message{Kind: Drained}) }
+
+// End says that the mount is gone (nil), or why this process cannot serve it.
+func (l *Link) End(err error) {
+	m := Message{Kind: End}
+	if err != nil {
+		m.Error = err.Error()
+	}
+	_ = l.say(m)
+}
+
+// Reopen says that the log has been moved away.
+func (l *Link) Reopen() { _ = l.say(Message{Kind: Reopen}) }
+
+// Upgrade passes on that somebody asks for another program. The keeper answers
+// him; both descriptors stay the caller's.
+func (l *Link) Upgrade(client, program int, limit time.Duration) error {
+	err := l.say(Message{Kind: Upgrade, Names: []string{"client", "program"}, Limit: limit}, client, program)
+	if errors.Is(err, errNoKeeper) {
+		return errors.New("the mount has lost its keeper; `holdfast mount --adopt` gives it a new one")
+	}
+	return err
+}
+
+// Keep implements xlator.Descriptors.
+func (l *Link) Keep(name string, fd int) error {
+	if err := l.store.PutCopy(keptFD+name, fd); err != nil {
+		return err
+	}
+	return lonely(l.ask(Message{Kind: Keep, Name: name, Names: []string{"kept"}}, fd))
+}
+
+// Kept implements xlator.Descriptors.
+func (l *Link) Kept(name string) (fd int, ok bool, err error) { return l.store.Copy(keptFD + name) }
+
+// Drop implements xlator.Descriptors.
+func (l *Link) Drop(name string) error {
+	l.store.Drop(keptFD + name)
+	return lonely(l.ask(Message{Kind: Drop, Name: name}))
+}
+
+// lonely is the error of a request that does not matter without a keeper: the
+// next one gets everything from here.
+func lonely(_ answer, err error) error {
+	if errors.Is(err, errNoKeeper) {
+		return nil
+	}
+	return err
+}
+
+// Close ends the connection, and lets go of the descriptors.
+func (l *Link) Close() {
+	close(l.quit)
+	if at := l.attached(); at != nil {
+		at.conn.Close()
+	}
+	l.wg.Wait()
+	l.store.Close()
+}
