@@ -3,7 +3,11 @@
 # Debian's packages when run as root, else names them.
 set -eu
 
-# program:package
+# program:package. None of them starts a service when it is installed, so nothing
+# has to be stopped or masked: glusterfs-server's glusterd.service is neither
+# enabled nor started (its postinst restarts one that runs, at an upgrade). It has
+# to stay so: a glusterd of the system that listens on all addresses is in the way
+# of those that tests start for themselves (tests/lab says so if it meets one).
 wanted="
 gcc:gcc
 fio:fio
@@ -16,6 +20,8 @@ setfattr:attr
 setfacl:acl
 mkfs.ext4:e2fsprogs
 mount:mount
+glusterd:glusterfs-server
+glusterfs:glusterfs-client
 "
 
 # The kernel's switches for FUSE connections, which tests use against hangs:

@@ -40,8 +40,9 @@ type Gate struct {
 
 // door is where clients come in, and where they are led to.
 type door struct {
-	addr, target string
-	ln           net.Listener // nil: refusing, or none yet
+	addr, target string // empty: there was none yet
+	ln           net.Listener
+	refusing     bool
 }
 
 // New makes a Gate without a door. Rewrites apply to the server's replies.
@@ -87,7 +88,8 @@ func smallBuffer(_, _ string, c syscall.RawConn) error {
 }
 
 // Serve makes addr the Gate's door and target the server behind it. Connections
-// through an earlier door stay; the door itself is closed.
+// through an earlier door stay; the door itself is closed. A Gate that refuses
+// goes on refusing.
 func (g *Gate) Serve(addr, target string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -97,13 +99,16 @@ func (g *Gate) Serve(addr, target string) error {
 	if g.door.ln != nil && g.door.addr == addr && g.door.target == target {
 		return nil
 	}
-	g.refuse()
+	g.shut()
 	g.door.addr, g.door.target = addr, target
-	return g.listen()
+	return g.open()
 }
 
-// listen opens the door. Gate.mu is held.
-func (g *Gate) listen() error {
+// open opens the door, if there is one to be opened. Gate.mu is held.
+func (g *Gate) open() error {
+	if g.door.ln != nil || g.door.refusing || g.door.addr == "" {
+		return nil
+	}
 	lc := net.ListenConfig{Control: smallBuffer}
 	ln, err := lc.Listen(g.ctx, "tcp", g.door.addr)
 	if err != nil {
@@ -115,8 +120,8 @@ func (g *Gate) listen() error {
 	return nil
 }
 
-// refuse closes the door. Gate.mu is held.
-func (g *Gate) refuse() {
+// shut closes the door. Gate.mu is held.
+func (g *Gate) shut() {
 	if g.door.ln != nil {
 		g.door.ln.Close()
 		g.door.ln = nil
@@ -130,21 +135,30 @@ func (g *Gate) Addr() string {
 	return g.door.addr
 }
 
+// Target is the server's address.
+func (g *Gate) Target() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.door.target
+}
+
 // Refuse has new connections refused, as by a server that is not there.
 func (g *Gate) Refuse() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.refuse()
+	g.door.refusing = true
+	g.shut()
 }
 
 // Accept ends Refuse.
 func (g *Gate) Accept() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.door.ln != nil || g.closed {
+	g.door.refusing = false
+	if g.closed {
 		return nil
 	}
-	return g.listen()
+	return g.open()
 }
 
 func (g *Gate) accept(ln net.Listener, target string) {
@@ -218,7 +232,7 @@ func (g *Gate) Close() error {
 	g.mu.Lock()
 	g.closed = true
 	g.cancel()
-	g.refuse()
+	g.shut()
 	all := slices.Collect(maps.Keys(g.sessions))
 	g.mu.Unlock()
 	for _, s := range all {

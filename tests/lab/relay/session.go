@@ -288,12 +288,13 @@ func (s *session) deliver(d Direction, p passage) bool {
 	if p.armed != nil {
 		wire = wire[:p.armed.fault.upTo(wire)]
 	}
+	// Counted before, so that whoever has received it finds it counted.
+	if len(wire) == len(p.wire) {
+		s.gate.count(d, p.call, p.reply)
+	}
 	if err := s.send(d, wire); err != nil {
 		s.broken(d, err)
 		return false
-	}
-	if len(wire) == len(p.wire) {
-		s.gate.count(d, p.call, p.reply)
 	}
 	if p.armed != nil {
 		s.end(p.armed.fault.Do, p.armed)
