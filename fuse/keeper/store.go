@@ -123,3 +123,15 @@ func (s *Store) Close() {
 }
 
 func dup(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3) }
+
+// Connected reports whether a descriptor of /dev/fuse still leads to a mount.
+// Nothing is read from it.
+func Connected(fd int) bool {
+	p := []unix.PollFd{{Fd: int32(fd)}}
+	for {
+		_, err := unix.Poll(p, 0)
+		if err != unix.EINTR {
+			return err == nil && p[0].Revents&(unix.POLLERR|unix.POLLNVAL) == 0
+		}
+	}
+}

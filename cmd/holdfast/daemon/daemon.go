@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -69,7 +70,8 @@ type Daemon struct {
 	wg      sync.WaitGroup
 	rewatch chan struct{}
 	setTurn chan struct{} // holds one token per change of settings in progress: one
-	drained chan struct{} // closed when there is nothing left to do before the next process
+	leaving atomic.Bool   // another process is to serve the mount
+	drained chan struct{} // closed when there is nothing left to do before it does
 
 	loadMu sync.Mutex
 
@@ -247,6 +249,10 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 	}
 	select {
 	case serr := <-served:
+		if d.leaving.Load() && d.connected() { // it only stopped reading
+			<-d.drained
+			return errDrained
+		}
 		if serr != nil {
 			d.log.Error("session ended", "err", serr)
 			err = errors.Join(err, fmt.Errorf("%s: %w", d.mountpoint, serr))

@@ -117,6 +117,7 @@ const drainLimit = 30 * time.Second
 
 // drain leaves the mount to the next process.
 func (d *Daemon) drain(ctx context.Context) {
+	d.leaving.Store(true)
 	d.log.Info("another process is to serve the mount: finishing what is running")
 	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
@@ -124,6 +125,12 @@ func (d *Daemon) drain(ctx context.Context) {
 		d.log.Warn("leaving requests to the next process", "err", err)
 	}
 	close(d.drained)
+}
+
+// connected reports whether the kernel's end of the mount is still of use.
+func (d *Daemon) connected() bool {
+	fd, ok := d.link.Store().Get(keeper.DeviceFD)
+	return ok && keeper.Connected(fd)
 }
 
 // passOnUpgrade has the keeper answer who asks for another program.
