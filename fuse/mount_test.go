@@ -42,6 +42,15 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	for env, run := range map[string]func(string) error{workerEnv: worker, loadEnv: applications} {
+		if cfg := os.Getenv(env); cfg != "" {
+			if err := run(cfg); err != nil {
+				fmt.Fprintln(os.Stderr, env+":", err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		}
+	}
 	os.Exit(m.Run())
 }
 
@@ -124,8 +133,10 @@ func child(text string) error {
 		}
 		ending.Lock() // to its end: Abort may have something mounted
 		defer ending.Unlock()
-		unix.Unmount(cfg.Opts.Mountpoint, unix.MNT_DETACH)
-		s.Abort()
+		if mounted(cfg.Opts.Mountpoint, s.Connection()) {
+			s.Abort()
+			unix.Unmount(cfg.Opts.Mountpoint, unix.MNT_DETACH)
+		}
 	}()
 	err = s.Serve(table)
 	ending.Lock()
@@ -232,7 +243,17 @@ func mount(t *testing.T, graph string, change func(*childConfig)) *world {
 	return w
 }
 
+// mounted reports whether the connection of that number is still the mount's:
+// numbers are used again, and an abort would meet somebody else's mount.
+func mounted(mnt string, minor int) bool {
+	info, err := os.ReadFile("/proc/self/mountinfo")
+	return err == nil && strings.Contains(string(info), fmt.Sprintf(" 0:%d / %s ", minor, mnt))
+}
+
 func (w *world) abort() {
+	if !mounted(w.mnt, w.minor) {
+		return
+	}
 	if err := fuse.Abort(w.minor); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.Error(err)
 	}
