@@ -1,6 +1,9 @@
 package lab_test
 
 import (
+	"encoding/binary"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +99,82 @@ func TestLabsRunBesideEachOther(t *testing.T) {
 	write(t, filepath.Join(mb.Dir, "file"), "two")
 	wantText(t, filepath.Join(a.Bricks[0].Dir, "file"), "one")
 	wantText(t, filepath.Join(b.Bricks[0].Dir, "file"), "two")
+}
+
+// listening are the addresses where a process listens on TCP.
+func listening(t *testing.T, pid int) []string {
+	t.Helper()
+	fds, err := filepath.Glob(filepath.Join("/proc", itoa(pid), "fd", "*"))
+	if err != nil || len(fds) == 0 {
+		t.Fatalf("process %d has no descriptors: %v", pid, err)
+	}
+	own := map[string]bool{}
+	for _, fd := range fds {
+		if link, err := os.Readlink(fd); err == nil {
+			own[link] = true
+		}
+	}
+	var found []string
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		b, err := os.ReadFile(table)
+		if err != nil {
+			continue // no such protocol here
+		}
+		for line := range strings.Lines(string(b)) {
+			const local, state, listen, inode = 1, 3, "0A", 9
+			if f := strings.Fields(line); f[state] == listen && own["socket:["+f[inode]+"]"] {
+				found = append(found, f[local])
+			}
+		}
+	}
+	return found
+}
+
+func TestDaemonsListenOnTheLabsAddressOnly(t *testing.T) {
+	l := lab.Start(t)
+	v := l.Volume("one")
+	a := net.ParseIP(l.Host).To4()
+	for pid, port := range map[int]int{l.Glusterd.PID(): 24007, v.Bricks[0].PID(): v.Bricks[0].Port()} {
+		// The kernel prints addresses as numbers of this machine's byte order.
+		want := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(a), port)
+		if got := listening(t, pid); len(got) != 1 || got[0] != want {
+			t.Errorf("process %d listens at %q, want %s", pid, got, want)
+		}
+	}
+}
+
+// TestSystemsFoldersStayAsTheyAre: those that GlusterFS has fixed names for.
+func TestSystemsFoldersStayAsTheyAre(t *testing.T) {
+	list := func() string {
+		var b strings.Builder
+		for _, dir := range []string{"/var/lib/glusterd", "/var/log/glusterfs", "/run/gluster", "/run/glusterd.socket", "/etc/glusterfs"} {
+			filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+				if err != nil {
+					return nil // not there
+				}
+				s, err := d.Info()
+				if err == nil {
+					fmt.Fprintln(&b, path, s.Size(), s.ModTime())
+				}
+				return nil
+			})
+		}
+		return b.String()
+	}
+	before := list()
+	t.Run("lab", func(t *testing.T) {
+		l := lab.Start(t)
+		v := l.Volume("one")
+		m := l.MountStock(v)
+		write(t, filepath.Join(m.Dir, "file"), "text")
+		v.Set("performance.write-behind", "off")
+		v.Bricks[0].Statedump()
+		m.Umount()
+		v.Stop()
+	})
+	if after := list(); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
 }
 
 func TestOpenFilesOfABrickAreSeen(t *testing.T) {

@@ -18,7 +18,7 @@
 // pace and counters are the Gate's and span connections.
 //
 // Sockets have small receive buffers, so that a stalled direction closes the
-// sender's window after at most 256 KiB and one record.
+// sender's window after some 256 KiB and one record.
 //
 // # Lock order
 //

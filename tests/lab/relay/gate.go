@@ -115,8 +115,8 @@ func (g *Gate) open() error {
 		return fmt.Errorf("relay to %s: %w", g.door.target, err)
 	}
 	g.door.ln, g.door.addr = ln, ln.Addr().String()
-	g.all.Add(1)
-	go g.accept(ln, g.door.target)
+	target := g.door.target
+	g.all.Go(func() { g.accept(ln, target) })
 	return nil
 }
 
@@ -162,14 +162,12 @@ func (g *Gate) Accept() error {
 }
 
 func (g *Gate) accept(ln net.Listener, target string) {
-	defer g.all.Done()
 	for {
 		c, err := ln.Accept()
 		if err != nil {
 			return // the door was closed
 		}
-		g.all.Add(1)
-		go g.lead(c.(*net.TCPConn), target)
+		g.all.Go(func() { g.lead(c.(*net.TCPConn), target) })
 	}
 }
 
@@ -179,7 +177,6 @@ const dialTimeout = 10 * time.Second
 // lead connects a client to the server. There is no way to refuse a connection
 // that the kernel has accepted: it is reset.
 func (g *Gate) lead(client *net.TCPConn, target string) {
-	defer g.all.Done()
 	d := net.Dialer{Timeout: dialTimeout, Control: smallBuffer}
 	server, err := d.DialContext(g.ctx, "tcp", target)
 	if err != nil {

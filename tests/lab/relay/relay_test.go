@@ -475,6 +475,12 @@ func TestRefusingDoorOpensAgainAtItsAddress(t *testing.T) {
 	old.call(1, relay.Lookup, "old")
 	s.wantCall("old")
 	old.wantReply(1, "old")
+	if err := g.Serve(g.Addr(), s.ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := net.Dial("tcp", g.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a door that Serve set while refusing: %v", err)
+	}
 	if err := g.Accept(); err != nil {
 		t.Fatal(err)
 	}
