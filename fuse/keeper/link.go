@@ -27,6 +27,7 @@ const (
 type Link struct {
 	// Constant after construction.
 	store *Store
+	offer Message // what this process serves, for another keeper
 	news  chan News
 	quit  chan struct{} // closed by Close
 	wg    sync.WaitGroup
@@ -77,11 +78,14 @@ func Inherit(program string, layouts []uint64) (*Link, Message, error) {
 	}
 	closeAll(fds)
 	raiseOOMScore(start.OOMScore)
-	return newLink(&attachment{conn: conn, pid: start.Keeper}), start, nil
+	l := newLink(Message{Program: program, Layouts: layouts, Job: start.Job})
+	l.at = &attachment{conn: conn, pid: start.Keeper}
+	return l, start, nil
 }
 
-func newLink(at *attachment) *Link {
-	return &Link{store: NewStore(), news: make(chan News), quit: make(chan struct{}), at: at}
+func newLink(offer Message) *Link {
+	offer.Kind, offer.PID = Offer, os.Getpid()
+	return &Link{store: NewStore(), offer: offer, news: make(chan News), quit: make(chan struct{})}
 }
 
 // raiseOOMScore undoes what the keeper has done for itself.
@@ -109,7 +113,7 @@ func (l *Link) Prepared() error {
 // listen serves a keeper until it is gone.
 func (l *Link) listen(at *attachment) {
 	at.answers = make(chan answer, 1)
-	l.wg.Go(func() {
+	l.wg.Go(func() { // Close ends it
 		defer close(at.answers)
 		for {
 			m, fds, err := at.conn.Receive()

@@ -39,7 +39,7 @@ type report struct {
 func isChild() bool { return os.Getenv(readyEnv) != "" }
 
 // runChild is the process in the background.
-func runChild(ctx context.Context, cfg daemon.Config) error {
+func runChild(ctx context.Context, cfg daemon.Config, serve func(context.Context, daemon.Config, func(daemon.Ready)) error) error {
 	fd, err := strconv.Atoi(os.Getenv(readyEnv))
 	if err != nil {
 		return fmt.Errorf("%s: %w", readyEnv, err)
@@ -102,7 +102,10 @@ func (m *mounting) background(ctx context.Context, cfg daemon.Config) error {
 		return fmt.Errorf("%s was mounted but did not answer: %w, see %s", m.source, err, cfg.LogFile)
 	}
 	warn(r.Ready)
-	if !m.quiet {
+	switch {
+	case m.adopt:
+		fmt.Printf("%s has a keeper again, process %d\n", m.mountpoint, r.PID)
+	case !m.quiet:
 		fmt.Printf("mounted %s on %s; log %s\n", m.source, m.mountpoint, cfg.LogFile)
 	}
 	return child.Process.Release()
@@ -116,6 +119,9 @@ func (m *mounting) start(log *os.File, logFile string) (*exec.Cmd, *os.File, err
 	}
 	defer w.Close()
 	args := []string{"holdfast", "mount", m.source, m.mountpoint}
+	if m.adopt {
+		args = []string{"holdfast", "mount", "--adopt", m.mountpoint}
+	}
 	for _, o := range m.options {
 		args = append(args, "-o", o)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
 	"github.com/holdfast/holdfast/cmd/holdfast/mountopt"
 	"github.com/holdfast/holdfast/cmd/holdfast/source"
@@ -24,6 +25,7 @@ type mounting struct {
 	source, mountpoint string
 	options            []string // lists as after -o
 	foreground         bool
+	adopt              bool // a mount that is there
 	sloppy             bool
 	fake               bool // check only
 	quiet              bool
@@ -34,7 +36,7 @@ func newMount() *cobra.Command {
 	var logFile, logLevel, metrics, kept string
 	var alone bool
 	c := &cobra.Command{
-		Use:   "mount SOURCE MOUNTPOINT",
+		Use:   "mount [--adopt | SOURCE] MOUNTPOINT",
 		Short: "Mount a directory or the graph of a .vol file",
 		Long: `Mount SOURCE on MOUNTPOINT. SOURCE is a directory, which is served through the
 default graph, or a .vol file with a graph, which is watched for changes.
@@ -45,8 +47,17 @@ the next worker should this one die.
 
 ` + mountopt.Help(),
 		Example: "  holdfast mount /data /mnt/data\n  holdfast mount -o ro,acl /etc/holdfast/home.vol /home",
-		Args:    cobra.ExactArgs(2),
+		Args: func(c *cobra.Command, args []string) error {
+			if m.adopt {
+				return cobra.ExactArgs(1)(c, args)
+			}
+			return cobra.ExactArgs(2)(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if m.adopt {
+				m.mountpoint = args[0]
+				return m.runAdopt(c.Context())
+			}
 			m.source, m.mountpoint = args[0], args[1]
 			if alone {
 				m.options = append(m.options, "keeper=off")
@@ -70,6 +81,7 @@ the next worker should this one die.
 	f.StringVar(&logFile, "log-file", "", "where to log (default "+daemon.LogDir+"/<mount point with dashes>.log; standard error in the foreground)")
 	f.StringVar(&logLevel, "log-level", "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or NONE")
 	f.StringVar(&metrics, "metrics", "", "serve Prometheus metrics at HOST:PORT or unix:/PATH")
+	f.BoolVar(&m.adopt, "adopt", false, "give the mount at MOUNTPOINT, which has lost its keeper, a new one; there is no SOURCE then")
 	f.BoolVar(&alone, "no-keeper", false, "one process: the mount does not survive it (-o keeper=off)")
 	f.StringVar(&kept, "keeper", "on", "on, off, or unix:/PATH of a keeper service (-o keeper=...)")
 	f.BoolVar(&m.sloppy, "sloppy", false, "ignore unknown mount options")
@@ -153,7 +165,7 @@ func (m *mounting) run(ctx context.Context) error {
 	}
 	switch {
 	case isChild():
-		return runChild(ctx, cfg)
+		return runChild(ctx, cfg, serve)
 	case m.foreground:
 		return mountFailed(serve(ctx, cfg, func(r daemon.Ready) {
 			fmt.Printf("mounted %s on %s\n", m.source, r.Mountpoint)
@@ -161,6 +173,35 @@ func (m *mounting) run(ctx context.Context) error {
 		}))
 	}
 	return mountFailed(m.background(ctx, cfg))
+}
+
+// runAdopt becomes the keeper of a mount, in the background unless told
+// otherwise.
+func (m *mounting) runAdopt(ctx context.Context) error {
+	mnt, err := control.FindMount(m.mountpoint)
+	if err != nil {
+		return mountFailed(err)
+	}
+	m.source, m.mountpoint = mnt.Source, mnt.Mountpoint
+	cfg := daemon.Config{Source: mnt.Source, Mountpoint: mnt.Mountpoint}
+	st, err := control.FindState(mnt)
+	if err != nil {
+		return mountFailed(err)
+	}
+	if cfg.LogFile = st.LogFile; cfg.LogFile == "" {
+		cfg.LogFile = daemon.LogPath(mnt.Mountpoint)
+	}
+	switch {
+	case isChild():
+		return runChild(ctx, cfg, adopt)
+	case m.foreground:
+		return mountFailed(adopt(ctx, cfg, func(r daemon.Ready) { fmt.Printf("%s has a keeper again\n", r.Mountpoint) }))
+	}
+	return mountFailed(m.background(ctx, cfg))
+}
+
+func adopt(ctx context.Context, cfg daemon.Config, ready func(daemon.Ready)) error {
+	return daemon.Adopt(ctx, cfg.Mountpoint, jobConfig, ready)
 }
 
 func configOf(source, mountpoint string, opts mountopt.Options) daemon.Config {

@@ -330,6 +330,8 @@ func (d *Daemon) answer(ctx context.Context, r *control.Request) (any, error) {
 		return d.cfg.Version, nil
 	case control.OpUpgrade:
 		return nil, d.passOnUpgrade(r)
+	case control.OpAdopt:
+		return nil, d.adopt(r)
 	}
 	return nil, fmt.Errorf("unknown request %q; is the process of another version (%s)?", r.Op, d.cfg.Version)
 }

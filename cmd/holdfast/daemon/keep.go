@@ -46,25 +46,26 @@ func Keep(ctx context.Context, cfg Config, ready func(Ready)) error {
 		return err
 	}
 	defer p.out.Close()
-	program, err := keeper.OpenProgram("/proc/self/exe")
-	if err != nil {
-		return err
-	}
-	job, err := p.cfg.job(mountpoint)
-	if err != nil {
-		return err
-	}
-	p.k, err = keeper.New(keeper.Config{
-		Log: p.log, Program: program, Args: workerArgs(mountpoint), Output: os.Stderr, Job: job,
-		Deadline: cfg.Options.RecoveryDeadline, Mount: p.mount, Unmount: p.unmount, Reopen: p.reopen, Answer: p.answer, Reply: replyUpgrade,
-		Ready: func(missing []string) {
-			ready(Ready{Mountpoint: mountpoint, Minor: p.connection(), PID: os.Getpid(), Missing: missing})
-		},
+	kc := p.config(func(missing []string) {
+		ready(Ready{Mountpoint: mountpoint, Minor: p.connection(), PID: os.Getpid(), Missing: missing})
 	})
-	if err != nil {
+	if kc.Program, err = keeper.OpenProgram("/proc/self/exe"); err != nil {
+		return err
+	}
+	if kc.Job, err = p.cfg.job(mountpoint); err != nil {
+		return err
+	}
+	if p.k, err = keeper.New(kc); err != nil {
 		return err
 	}
 	return p.run(ctx, sig)
+}
+
+func (p *keeping) config(ready func(missing []string)) keeper.Config {
+	return keeper.Config{
+		Log: p.log, Args: workerArgs(p.mountpoint), Output: os.Stderr, Deadline: p.cfg.Options.RecoveryDeadline,
+		Mount: p.mount, Unmount: p.unmount, Ready: ready, Answer: p.answer, Reply: replyUpgrade, Reopen: p.reopen,
+	}
 }
 
 // workerArgs is the command line of a worker; the mount point is for people.

@@ -127,6 +127,22 @@ func (d *Daemon) drain(ctx context.Context) {
 	close(d.drained)
 }
 
+// adopt offers the mount to a new keeper.
+func (d *Daemon) adopt(r *control.Request) error {
+	if d.link == nil {
+		return errors.New("the mount was made without a keeper (-o keeper=off), and its state is in its process: unmount and mount again")
+	}
+	if len(r.FDs) != 1 {
+		return errors.New("no connection to a keeper was given")
+	}
+	conn, err := keeper.NewConn(r.FDs[0])
+	r.FDs = nil
+	if err != nil {
+		return err
+	}
+	return d.link.Adopt(conn)
+}
+
 // connected reports whether the kernel's end of the mount is still of use.
 func (d *Daemon) connected() bool {
 	fd, ok := d.link.Store().Get(keeper.DeviceFD)
