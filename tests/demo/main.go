@@ -21,6 +21,7 @@ import (
 func main() {
 	d := &demo{}
 	flag.IntVar(&d.switches, "switches", 100, "how many times the graph is switched")
+	flag.IntVar(&d.kills, "kills", 50, "how many times the worker is killed meanwhile")
 	flag.DurationVar(&d.every, "every", 200*time.Millisecond, "time between switches")
 	flag.StringVar(&d.dir, "dir", "demo", "where the volume is")
 	flag.StringVar(&d.binary, "holdfast", "bin/holdfast", "the program")
@@ -35,7 +36,8 @@ func main() {
 
 // demo is one run.
 type demo struct {
-	switches          int
+	switches, kills   int
+	killed            int
 	every             time.Duration
 	dir, binary       string
 	brick, mnt, log   string

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
+	"github.com/holdfast/holdfast/tests/kill"
 )
 
 // toggles are translators that may be in the graph or not, and are at first.
@@ -44,9 +45,13 @@ func (d *demo) switchAll(ctx context.Context) error {
 		names = append(names, k)
 	}
 	slices.Sort(names)
+	keeper, err := d.keeper(ctx, client)
+	if err != nil {
+		return err
+	}
 	tick := time.NewTicker(d.every)
 	defer tick.Stop()
-	for range d.switches {
+	for i := range d.switches {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -54,16 +59,12 @@ func (d *demo) switchAll(ctx context.Context) error {
 		}
 		k := names[rand.IntN(len(names))]
 		value := map[bool]string{true: "off", false: "on"}[on[k]]
-		var r daemon.SetReply
+		killed := d.killSometime(i, keeper)
 		begin := time.Now()
-		askCtx, cancel := context.WithTimeout(ctx, time.Minute)
-		err := client.Ask(askCtx, control.Request{Op: control.OpSet, Pairs: [][2]string{{k, value}}}, &r)
-		cancel()
+		err := set(ctx, client, k, value)
+		d.killed += <-killed
 		if err != nil {
 			return err
-		}
-		if r.Action != "switched" {
-			return fmt.Errorf("%s %s was no switch: %s", k, value, r.Action)
 		}
 		on[k] = !on[k]
 		d.took = append(d.took, time.Since(begin))
@@ -71,6 +72,39 @@ func (d *demo) switchAll(ctx context.Context) error {
 		show.step(fmt.Sprintf("%d operations, %d errors", ops, errs))
 	}
 	return nil
+}
+
+// keeper is the process whose worker is killed.
+func (d *demo) keeper(ctx context.Context, client *control.Client) (int, error) {
+	var s daemon.Status
+	err := client.Ask(ctx, control.Request{Op: control.OpStatus}, &s)
+	return s.Keeper.PID, err
+}
+
+// killSometime kills the worker at some moment of switch i or after it, if it
+// is the turn of a kill.
+func (d *demo) killSometime(i, keeper int) <-chan int {
+	n := make(chan int, 1)
+	if i*d.kills/d.switches == (i+1)*d.kills/d.switches {
+		n <- 0
+		return n
+	}
+	after := time.Duration(rand.Int64N(int64(d.every)))
+	time.AfterFunc(after, func() { n <- kill.Now(keeper) })
+	return n
+}
+
+// set makes one switch. If the worker is killed under it the next one is asked,
+// which may find it done.
+func set(ctx context.Context, client *control.Client, key, value string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var r daemon.SetReply
+	err := client.Ask(ctx, control.Request{Op: control.OpSet, Pairs: [][2]string{{key, value}}}, &r)
+	if err == nil && r.Action != "switched" && r.Action != "none" {
+		err = fmt.Errorf("%s %s was no switch: %s", key, value, r.Action)
+	}
+	return err
 }
 
 // sofar adds up what the workers have reported last.
@@ -126,11 +160,13 @@ func (d *demo) report(out io.Writer) error {
 	if n := len(d.took); n > 0 {
 		median, worst = d.took[n/2], d.took[n-1]
 	}
-	fmt.Fprintf(out, "\n%d switches, median %s, longest %s; %d moves of open files; graphs left: %d\n",
-		len(d.took), median.Round(100*time.Microsecond), worst.Round(100*time.Microsecond), d.moved, d.graphsLeft)
+	fmt.Fprintf(out, "\n%d switches, median %s, longest %s; %d kills; %d moves of open files; graphs left: %d\n",
+		len(d.took), median.Round(100*time.Microsecond), worst.Round(100*time.Microsecond), d.killed, d.moved, d.graphsLeft)
 	switch {
 	case errs > 0:
 		return fmt.Errorf("%d errors", errs)
+	case d.killed < d.kills:
+		return fmt.Errorf("%d kills, not %d", d.killed, d.kills)
 	case d.graphsLeft != 1:
 		return fmt.Errorf("%d graphs are left, not 1", d.graphsLeft)
 	case d.pinned > 0:
