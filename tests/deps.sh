@@ -20,6 +20,8 @@ setfattr:attr
 setfacl:acl
 mkfs.ext4:e2fsprogs
 mount:mount
+python3:python3
+strace:strace
 glusterd:glusterfs-server
 glusterfs:glusterfs-client
 "

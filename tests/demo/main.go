@@ -36,17 +36,18 @@ func main() {
 
 // demo is one run.
 type demo struct {
-	switches, kills   int
-	killed            int
-	every             time.Duration
-	dir, binary       string
-	brick, mnt, log   string
-	hfload            string
-	workers           []*workload.Process
-	results           []workload.Result
-	took              []time.Duration // of each switch
-	graphsLeft, moved int
-	pinned            int
+	switches, kills int
+	killed          int
+	every           time.Duration
+	dir, binary     string
+	brick, mnt, log string
+	hfload          string
+	workers         []*workload.Process
+	results         []workload.Result
+	took            []time.Duration // of each switch
+	graphsLeft      int
+	recovered       uint64
+	pinned          int
 }
 
 // kinds are the workers; openfiles has this many files open.

@@ -130,7 +130,7 @@ func (d *demo) settle(ctx context.Context) error {
 		if err := client.Ask(ctx, control.Request{Op: control.OpStatus}, &s); err != nil {
 			return err
 		}
-		d.graphsLeft, d.moved, d.pinned = s.Graphs.Live, int(s.Files.Moved), s.Files.Pinned
+		d.graphsLeft, d.recovered, d.pinned = s.Graphs.Live, s.Recovery.Requests, s.Files.Pinned
 		if s.Graphs.Live == 1 {
 			return nil
 		}
@@ -160,8 +160,8 @@ func (d *demo) report(out io.Writer) error {
 	if n := len(d.took); n > 0 {
 		median, worst = d.took[n/2], d.took[n-1]
 	}
-	fmt.Fprintf(out, "\n%d switches, median %s, longest %s; %d kills; %d moves of open files; graphs left: %d\n",
-		len(d.took), median.Round(100*time.Microsecond), worst.Round(100*time.Microsecond), d.killed, d.moved, d.graphsLeft)
+	fmt.Fprintf(out, "\n%d switches, median %s, longest %s; %d kills, %d requests carried on by the next worker; graphs left: %d\n",
+		len(d.took), median.Round(100*time.Microsecond), worst.Round(100*time.Microsecond), d.killed, d.recovered, d.graphsLeft)
 	switch {
 	case errs > 0:
 		return fmt.Errorf("%d errors", errs)
