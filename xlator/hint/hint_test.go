@@ -86,7 +86,7 @@ func TestFailedAttemptLeavesTheOldResultInUseAndIsRepeatedAfterAPause(t *testing
 		t.Fatalf("%d attempts without a pause", calls)
 	}
 	r.mu.Lock()
-	r.until = time.Now() // the pause is over
+	r.fails.until = time.Now() // the pause is over
 	r.mu.Unlock()
 	got, err := r.Use(context.Background(), &own, 2, func() (uint64, string, error) { return 2, "new", nil }, ignore[string])
 	if err != nil || got.Value != "new" {
@@ -105,10 +105,100 @@ func TestFailureWithoutAnOldResultIsReportedAndNotSticky(t *testing.T) {
 		t.Fatalf("state %v after a failure", s.Phase)
 	}
 	r.mu.Lock()
-	r.until = time.Now()
+	r.fails.until = time.Now()
 	r.mu.Unlock()
 	if got, err := r.Use(context.Background(), &own, 1, func() (uint64, string, error) { return 1, "one", nil }, ignore[string]); err != nil || got.Value != "one" {
 		t.Fatal(got, err)
+	}
+}
+
+// patient waits for as long as it takes.
+func patient(d time.Duration) Patience {
+	return Patience{Wait: func(done <-chan struct{}) error { <-done; return nil }, For: d}
+}
+
+func TestPatientUsersWaitThroughFailuresTogether(t *testing.T) {
+	var r Ref[string]
+	var own group
+	var calls atomic.Int64
+	open := func() (uint64, string, error) {
+		if calls.Add(1) < 4 {
+			return 0, "", syscall.EMFILE
+		}
+		return 1, "one", nil
+	}
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range 64 {
+		wg.Go(func() {
+			if got, err := r.UsePatiently(patient(time.Minute), &own, 1, open, ignore[string]); err != nil || got.Value != "one" {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+	own.Wait()
+	if n := calls.Load(); n != 4 {
+		t.Errorf("%d attempts", n)
+	}
+	if d := time.Since(began); d < 7*MinPause {
+		t.Errorf("the pauses were %s in all", d)
+	}
+}
+
+func TestPatienceEndsWithTheErrorWhichIsNotSticky(t *testing.T) {
+	var r Ref[string]
+	var own group
+	fail := func() (uint64, string, error) { return 0, "", syscall.EMFILE }
+	began := time.Now()
+	_, err := r.UsePatiently(patient(200*time.Millisecond), &own, 1, fail, ignore[string])
+	if d := time.Since(began); !errors.Is(err, syscall.EMFILE) || d < 200*time.Millisecond || d > 5*time.Second {
+		t.Fatalf("%v after %s", err, d)
+	}
+	began = time.Now()
+	for range 3 { // the patience is the handle's: who comes later does not begin anew
+		if _, err = r.UsePatiently(patient(200*time.Millisecond), &own, 1, fail, ignore[string]); !errors.Is(err, syscall.EMFILE) {
+			t.Fatal(err)
+		}
+	}
+	if d := time.Since(began); d > 150*time.Millisecond {
+		t.Errorf("later users waited %s", d)
+	}
+	r.mu.Lock()
+	r.fails.until = time.Now()
+	r.mu.Unlock()
+	if got, err := r.Use(context.Background(), &own, 1, func() (uint64, string, error) { return 1, "one", nil }, ignore[string]); err != nil || got.Value != "one" {
+		t.Fatal(got, err)
+	}
+}
+
+func TestResultMadeElsewhereEndsThePause(t *testing.T) {
+	for name, end := range map[string]func(r *Ref[string]){
+		"put":  func(r *Ref[string]) { r.Put(1, "one") },
+		"lost": func(r *Ref[string]) { r.Lose(syscall.ESTALE) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r Ref[string]
+			var own group
+			r.mu.Lock() // an hour's pause after a failure
+			r.state = State{Backoff: true}
+			r.fails = &failures{err: syscall.EMFILE, until: time.Now().Add(time.Hour), since: time.Now()}
+			r.mu.Unlock()
+			waits := make(chan struct{}, 1)
+			p := patient(time.Hour)
+			wait := p.Wait
+			p.Wait = func(done <-chan struct{}) error { waits <- struct{}{}; return wait(done) }
+			ended := make(chan error)
+			go func() {
+				_, err := r.UsePatiently(p, &own, 1, nil, ignore[string])
+				ended <- err
+			}()
+			<-waits
+			end(&r)
+			if err := <-ended; (err == nil) != (name == "put") {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 
@@ -255,7 +345,7 @@ func TestStepIsTotal(t *testing.T) {
 		if s.Phase == Open && s.Have == 0 || s.Phase == Closed && s.Have != 0 || s.Phase == Lost && s.Have != 0 {
 			t.Fatalf("inconsistent state %+v", s)
 		}
-		for k := Use; k <= PauseOver; k++ {
+		for k := Use; k <= UsePatiently; k++ {
 			for key := uint64(1); key <= 3; key++ {
 				if (k == Opened || k == Failed) && s.Phase != Reopening {
 					continue // there is no attempt
@@ -263,6 +353,12 @@ func TestStepIsTotal(t *testing.T) {
 				n, a := Step(s, Event{k, key})
 				if a == Hit && s.Have < key {
 					t.Fatalf("HIT for %d in %+v", key, s)
+				}
+				if k == UsePatiently && a == Refuse && s.Phase != Lost {
+					t.Fatalf("refused in %+v", s)
+				}
+				if a == Pause && (k != UsePatiently || s.Have != 0 || !s.Backoff) {
+					t.Fatalf("told to wait for event %d in %+v", k, s)
 				}
 				if a == Start && s.Phase == Reopening {
 					t.Fatalf("two attempts in %+v", s)

@@ -41,6 +41,9 @@ const (
 	Drop
 	// PauseOver: the pause after a failed attempt is over.
 	PauseOver
+	// UsePatiently: as Use, by a request that waits for a later attempt when
+	// one has failed and there is nothing to use.
+	UsePatiently
 )
 
 // Event is one thing that happened.
@@ -71,13 +74,18 @@ const (
 	Discard
 	// Release: let the published result go.
 	Release
+	// Pause: wait for the pause to be over, or for a result that is made
+	// elsewhere, then ask again.
+	Pause
 )
 
 // Step is the state machine of a Ref.
 func Step(s State, e Event) (State, Action) {
 	switch e.Kind {
 	case Use:
-		return use(s, e.Key)
+		return use(s, e.Key, false)
+	case UsePatiently:
+		return use(s, e.Key, true)
 	case Opened, Put:
 		if s.Phase == Lost || s.Have > e.Key {
 			if e.Kind == Opened && s.Phase == Reopening {
@@ -122,7 +130,7 @@ func Step(s State, e Event) (State, Action) {
 	panic("hint: unknown event")
 }
 
-func use(s State, want uint64) (State, Action) {
+func use(s State, want uint64, patient bool) (State, Action) {
 	switch {
 	case s.Phase == Lost:
 		return s, Refuse
@@ -132,6 +140,8 @@ func use(s State, want uint64) (State, Action) {
 		return s, Join
 	case s.Backoff && s.Have != 0:
 		return s, UseOld
+	case s.Backoff && patient:
+		return s, Pause
 	case s.Backoff:
 		return s, Refuse
 	}
