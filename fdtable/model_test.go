@@ -9,7 +9,9 @@ import (
 )
 
 // This test explores every interleaving of a small mount: up to 3 graphs, 2 fds
-// of 1 or 2 files, 2 requests, 1 failed move and 1 held file. The decisions are
+// of 1 or 2 files, 2 requests, 1 failed move, 1 held file, and the death of the
+// process at any moment: everything that it had open is CLOSED, its graphs are
+// no more, and the requests that it had not answered begin anew. The decisions are
 // those of the product (StepSwitch, StepSettle, StepRetire, hint.Step, fresh,
 // mayUse); only what lies between them is modelled.
 
@@ -19,6 +21,7 @@ const (
 	rWaiting
 	rEntered
 	rUsing
+	rPaused // waits for the pause after a failure to be over
 	rDone
 )
 
@@ -75,6 +78,7 @@ type mState struct {
 	req      [2]mReq
 	failures uint8
 	holds    uint8
+	deaths   uint8
 }
 
 type model struct {
@@ -161,7 +165,7 @@ func (m *model) event(s mState, e graph.SwitchEvent) mState {
 // use is a request's or the sweeper's Use of a file's Ref.
 func (m *model) use(s mState, f uint8) (mState, hint.Action) {
 	var a hint.Action
-	s.file[f].ref, a = hint.Step(s.file[f].ref, hint.Event{Kind: hint.Use, Key: uint64(s.cur)})
+	s.file[f].ref, a = hint.Step(s.file[f].ref, hint.Event{Kind: hint.UsePatiently, Key: uint64(s.cur)})
 	if a == hint.Start {
 		s.file[f].att = mAttempt{stage: aHeld}
 	}
@@ -170,6 +174,9 @@ func (m *model) use(s mState, f uint8) (mState, hint.Action) {
 
 func (m *model) next(s mState) (moves int) {
 	go1 := func(n mState) { moves++; m.push(n) }
+	if s.deaths > 0 {
+		go1(s.die())
+	}
 	m.nextSwitch(s, go1)
 	for i := range s.req {
 		m.nextRequest(s, uint8(i), go1)
@@ -181,6 +188,27 @@ func (m *model) next(s mState) (moves int) {
 		m.nextRetirer(s, g, go1)
 	}
 	return moves
+}
+
+// die ends the process and begins the next one, with one new graph. A file that
+// was held still is: what was acknowledged is written out first.
+func (s mState) die() mState {
+	n := mState{wants: s.wants, gen: s.gen + 1, cur: s.gen + 1, fdFile: s.fdFile, failures: s.failures, holds: s.holds, deaths: s.deaths - 1}
+	for g := uint8(1); g <= s.gen; g++ {
+		n.g[g].stopped = true
+	}
+	n.g[n.cur].exists = true
+	for i, r := range s.req {
+		if n.req[i] = (mReq{fd: r.fd, left: r.left}); r.stage == rDone {
+			n.req[i].stage = rDone
+		}
+	}
+	for i, f := range s.file {
+		if n.file[i].held = f.held; f.held {
+			n.stepSettle(graph.SettleAstray)
+		}
+	}
+	return n
 }
 
 func (m *model) nextSwitch(s mState, go1 func(mState)) {
@@ -241,6 +269,8 @@ func (m *model) nextRequest(s mState, i uint8, go1 func(mState)) {
 		switch a {
 		case hint.Start, hint.Join:
 			n.req[i].stage = rWaiting
+		case hint.Pause:
+			n.req[i].stage = rPaused
 		case hint.Hit, hint.UseOld:
 			// The fd follows its file: bound to where the file is.
 			n.req[i].r = s.fdBound[r.fd]
@@ -256,6 +286,12 @@ func (m *model) nextRequest(s mState, i uint8, go1 func(mState)) {
 		go1(n)
 	case rWaiting:
 		if s.file[f].att.stage == aNone {
+			n := s
+			n.req[i] = mReq{stage: rIdle, fd: r.fd, left: r.left}
+			go1(n)
+		}
+	case rPaused:
+		if ref := s.file[f].ref; !ref.Backoff || ref.Have != 0 {
 			n := s
 			n.req[i] = mReq{stage: rIdle, fd: r.fd, left: r.left}
 			go1(n)
@@ -308,7 +344,7 @@ func (m *model) nextFile(s mState, f uint8, go1 func(mState)) {
 	}
 	switch fl.att.stage {
 	case aNone: // the sweeper
-		if fl.ref.Have < uint64(s.cur) && !fl.ref.Backoff {
+		if fl.ref.Have < uint64(s.cur) && fl.ref.Phase != hint.Closed && !fl.ref.Backoff {
 			n, _ := m.use(s, f)
 			go1(n)
 		}
@@ -339,7 +375,9 @@ func (m *model) nextFile(s mState, f uint8, go1 func(mState)) {
 		if s.failures > 0 {
 			n := s
 			n.failures--
-			n.setAstray(f, true)
+			if fl.ref.Have != 0 {
+				n.setAstray(f, true)
+			}
 			n.g[fl.att.gen].in--
 			n.file[f].att = mAttempt{}
 			n.file[f].ref, _ = hint.Step(fl.ref, hint.Event{Kind: hint.Failed})
@@ -349,7 +387,9 @@ func (m *model) nextFile(s mState, f uint8, go1 func(mState)) {
 		for i, ff := range s.fdFile {
 			if ff == f {
 				n.stepRetire(fl.att.gen, graph.RetireBind)
-				n.stepRetire(s.fdBound[i], graph.RetireUnbind)
+				if s.fdBound[i] != 0 {
+					n.stepRetire(s.fdBound[i], graph.RetireUnbind)
+				}
 				n.fdBound[i] = fl.att.gen
 			}
 		}
@@ -441,14 +481,14 @@ func (m *model) final(s mState) {
 		m.failf(s, "the current graph was stopped")
 	}
 	for i, b := range s.fdBound {
-		if b != s.cur {
+		if closed := s.file[s.fdFile[i]].ref == (hint.State{}); b != s.cur && (b != 0 || !closed) {
 			m.failf(s, "fd %d is left on graph %d", i, b)
 		}
 	}
 }
 
-func explore(t *testing.T, fdFile [2]uint8, wants, failures, holds, ops uint8) int {
-	s := mState{wants: wants, cur: 1, gen: 1, fdFile: fdFile, fdBound: [2]uint8{1, 1}, failures: failures, holds: holds}
+func explore(t *testing.T, fdFile [2]uint8, wants, failures, holds, deaths, ops uint8) int {
+	s := mState{wants: wants, cur: 1, gen: 1, fdFile: fdFile, fdBound: [2]uint8{1, 1}, failures: failures, holds: holds, deaths: deaths}
 	s.g[1].exists = true
 	for i := range s.req {
 		s.req[i] = mReq{fd: uint8(i), left: ops}
@@ -473,21 +513,24 @@ func explore(t *testing.T, fdFile [2]uint8, wants, failures, holds, ops uint8) i
 }
 
 // TestEveryInterleavingOfSwitchesAndRequests holds that no request ever uses a
-// stopped graph, that caches are off while an older graph is used, that no
-// request gets stuck, and that every old graph is retired in the end.
+// stopped graph or is refused, that caches are off while an older graph is used,
+// that no request gets stuck, and that every old graph is retired in the end.
 func TestEveryInterleavingOfSwitchesAndRequests(t *testing.T) {
 	for _, c := range []struct {
-		name                        string
-		files                       [2]uint8
-		wants, failures, holds, ops uint8
+		name                                string
+		files                               [2]uint8
+		wants, failures, holds, deaths, ops uint8
 	}{
-		{"one file", [2]uint8{0, 0}, 2, 1, 0, 1},
-		{"two files", [2]uint8{0, 1}, 1, 1, 0, 1},
-		{"held", [2]uint8{0, 1}, 1, 0, 1, 1},
-		{"one file, held, failure", [2]uint8{0, 0}, 1, 1, 1, 1},
+		{"one file", [2]uint8{0, 0}, 2, 1, 0, 0, 1},
+		{"two files", [2]uint8{0, 1}, 1, 1, 0, 0, 1},
+		{"held", [2]uint8{0, 1}, 1, 0, 1, 0, 1},
+		{"one file, held, failure", [2]uint8{0, 0}, 1, 1, 1, 0, 1},
+		{"deaths without a switch", [2]uint8{0, 1}, 0, 2, 0, 2, 2},
+		{"death in a switch", [2]uint8{0, 0}, 1, 1, 0, 1, 1},
+		{"death in a switch, held", [2]uint8{0, 1}, 1, 0, 1, 1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Logf("%d states", explore(t, c.files, c.wants, c.failures, c.holds, c.ops))
+			t.Logf("%d states", explore(t, c.files, c.wants, c.failures, c.holds, c.deaths, c.ops))
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package fdtable
 
 import (
+	"errors"
 	"sync"
 	"syscall"
 
@@ -28,6 +29,7 @@ type Node struct {
 	mu     sync.Mutex
 	fds    []*BaseFD    // guarded by mu; INVARIANT: none of them is closed
 	astray *graph.Graph // guarded by mu; the older graph that the file is pinned to
+	gone   int64        // guarded by mu; nanoseconds of the table's life when attempts began to find it gone, or 0
 	errs   errseq
 	locks  record // guarded by mu
 }
@@ -62,6 +64,14 @@ func (n *Node) isOpen() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.fds) > 0
+}
+
+// atRest reports whether the file lives on no graph and nobody is about to bring
+// it to one: it is CLOSED, and is opened on the graph that is current when it is
+// used next; or it is LOST.
+func (n *Node) atRest() bool {
+	s, _ := n.ref.State()
+	return s.Phase == hint.Closed || s.Phase == hint.Lost
 }
 
 // setAstray says whether the file is served by an older graph because it could
@@ -168,9 +178,16 @@ func (t *Table) Release(call *xlator.Call, b *BaseFD) {
 		}
 		n.setAstray(nil)
 	}
+	last := len(n.fds) == 0
 	n.mu.Unlock()
+	r := b.ref.Lose(syscall.EBADF)
+	var u Use
+	closed := r == nil && last && t.openForLast(call, b, &u)
 	t.countOpen(n, -1) // the leaf asks HasOpen when its last FD ends
-	if r := b.ref.Lose(syscall.EBADF); r != nil {
+	switch {
+	case closed:
+		t.CloseApart(u)
+	case r != nil:
 		g := r.Value.g
 		g.Enter(stripeOf(call))
 		g.Top.Release(r.Value.fd)
@@ -179,4 +196,33 @@ func (t *Table) Release(call *xlator.Call, b *BaseFD) {
 	}
 	t.fds.remove(b.fh)
 	t.dropUnused(n)
+}
+
+// openForLast opens a file that is CLOSED whose last base fd is being released: if
+// it has lost its name meanwhile, the leaf has to see the end of it. It reports
+// false if there is nothing to see the end of, or it cannot be opened for too
+// long; what is left then goes at the next start.
+func (t *Table) openForLast(call *xlator.Call, b *BaseFD, u *Use) bool {
+	n := b.node
+	if s, _ := n.ref.State(); s.Phase == hint.Lost {
+		return false
+	}
+	var ref hint.Ref[Use] // of this attempt alone
+	r, err := ref.UsePatiently(t.patienceOf(call), t, 1, func() (uint64, Use, error) {
+		u, err := t.OpenApart(b)
+		if e := xlator.Errno(err); e == syscall.ESTALE || e == syscall.ENOENT {
+			err = &hint.ErrGone{Err: err}
+		}
+		return 1, u, err
+	}, func(r *hint.Result[Use]) { t.CloseApart(r.Value) })
+	if err != nil {
+		ref.Lose(err) // what is still being opened is let go
+		if gone := (*hint.ErrGone)(nil); !errors.As(err, &gone) {
+			t.log.Warn("a file could not be opened for its last close; if it has no name its data is removed at the next start",
+				"gfid", n.gfid, "err", err)
+		}
+		return false
+	}
+	*u = r.Value
+	return true
 }

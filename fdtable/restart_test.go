@@ -210,6 +210,10 @@ func TestNextWorkerServesWhatIsOpen(t *testing.T) {
 	if s := m.table.Status(); s.Open != 0 || s.Nodes != 1 {
 		t.Errorf("%+v", s)
 	}
+	left, err := os.ReadDir(dir + "/.glusterfs/unlink")
+	if err != nil || len(left) != 0 {
+		t.Errorf("unlinked files are left: %v, %v", left, err)
+	}
 }
 
 func TestNumbersAreNeverUsedAgain(t *testing.T) {

@@ -18,6 +18,13 @@ type Status struct {
 	Pinned  int    `json:"pinned"`
 	Moved   uint64 `json:"moved"` // moves of files since the mount
 
+	// Closed counts files with open fds that nothing is open for: an earlier
+	// process had them open and nobody has used them since.
+	Closed   int    `json:"closed"`
+	Restored int    `json:"restored"` // base fds that an earlier process had open
+	Reopened uint64 `json:"reopened"` // base fds that were CLOSED and are open again
+	Lost     uint64 `json:"lost"`     // files that were gone when they were to be opened again
+
 	LocksHeld    int `json:"locks_held"`
 	LocksWaiting int `json:"locks_waiting"`
 	LocksLost    int `json:"locks_lost"`
@@ -28,11 +35,17 @@ func (t *Table) Status() Status {
 	s := Status{
 		Nodes: t.nodes.len(), Open: t.fds.len(),
 		Held: int(t.nholds.Load()), Pinned: int(t.pinned.Load()), Moved: t.moved.Load(),
+		Restored: t.restored.fds, Reopened: t.reopened.Load(), Lost: t.lost.Load(),
 		LocksHeld: int(t.locksHeld.Load()), LocksWaiting: int(t.locksWaited.Load()),
 	}
 	if g := t.graphs.Current(); g != nil {
 		t.nodes.each(func(n *Node) {
-			if r := n.ref.Current(); (r == nil || r.Key < g.Generation) && n.isOpen() {
+			r := n.ref.Current()
+			switch {
+			case r != nil && r.Key >= g.Generation || !n.isOpen():
+			case r == nil && n.atRest():
+				s.Closed++
+			default:
 				s.Pending++
 			}
 		})

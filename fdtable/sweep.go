@@ -90,10 +90,13 @@ func (t *Table) stale(g *graph.Graph) (open []*Node) {
 		if r != nil && r.Key >= g.Generation {
 			return
 		}
-		if n.isOpen() {
+		switch {
+		case !n.isOpen():
+			if r != nil {
+				n.ref.Drop()
+			}
+		case r != nil || !n.atRest():
 			open = append(open, n)
-		} else if r != nil {
-			n.ref.Drop()
 		}
 	})
 	return open

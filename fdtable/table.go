@@ -26,6 +26,7 @@ type Table struct {
 	log      *slog.Logger
 	mem      *state.Memory // nil: nothing is recorded
 	patience time.Duration // how long a failing reopen is repeated
+	began    time.Time
 	ctx      context.Context
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
@@ -49,6 +50,8 @@ type Table struct {
 	swept       atomic.Uint64 // generation that every open file has reached, but for strays
 	strays      atomic.Int64  // files on their way by themselves
 	moved       atomic.Uint64
+	reopened    atomic.Uint64 // base fds that were CLOSED and are open again
+	lost        atomic.Uint64 // files that were gone when they were to be opened again
 	pinned      atomic.Int64
 	locksHeld   atomic.Int64
 	locksWaited atomic.Int64
@@ -80,7 +83,7 @@ func RecoveryDeadline(d time.Duration) Option {
 // earlier process of the mount has recorded there; without durable memory (mem
 // nil or plain) it knows only the root. Attach comes before the first request.
 func New(log *slog.Logger, mem *state.Memory, options ...Option) *Table {
-	t := &Table{log: log, patience: DefaultRecoveryDeadline, holds: map[xlator.GFID]*hold{}, orphan: map[xlator.GFID]error{}}
+	t := &Table{log: log, began: time.Now(), patience: DefaultRecoveryDeadline, holds: map[xlator.GFID]*hold{}, orphan: map[xlator.GFID]error{}}
 	t.nodes.max, t.fds.max = min(chunkLen*maxChunks-1, state.MaxNodeSlot), min(chunkLen*maxChunks-1, state.MaxFDSlot)
 	t.index.ready = make(chan struct{})
 	for _, o := range options {

@@ -113,9 +113,9 @@ func (t *Table) UseFDs(call *xlator.Call, a, b *BaseFD) (u Use, bfd *xlator.FD, 
 }
 
 // place is the slow half of UseNode: it returns where the file lives, on cur or
-// a newer graph, or on an older one where it is pinned. Only the wait for a held
-// file can be interrupted: a move is short, and nobody expects EINTR of it.
-// The move runs in a goroutine of own.
+// a newer graph, or on an older one where it is pinned. A request (ctx is its
+// Call) waits, as await says, for as long as the file is CLOSED and cannot be
+// opened. The move runs in a goroutine of own.
 func (t *Table) place(ctx context.Context, own hint.Owner, n *Node, cur *graph.Graph) (*hint.Result[place], error) {
 	if err := t.waitHeld(ctx, n.gfid); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (t *Table) place(ctx context.Context, own hint.Owner, n *Node, cur *graph.G
 			return r, nil
 		}
 	}
-	return n.ref.Use(t.ctx, own, cur.Generation, func() (uint64, place, error) { return t.move(n) }, letPlaceGo)
+	return n.ref.UsePatiently(t.patienceOf(ctx), own, cur.Generation, func() (uint64, place, error) { return t.move(n) }, letPlaceGo)
 }
 
 // letPlaceGo: an Inode is memory, which the garbage collector takes.
@@ -146,7 +146,7 @@ func (t *Table) bind(ctx context.Context, b *BaseFD, cur *graph.Graph) (*hint.Re
 			return nil, err
 		}
 	}
-	return b.ref.Use(t.ctx, t, p.Key, func() (uint64, binding, error) { return t.follow(b) }, letBindingGo)
+	return b.ref.UsePatiently(t.patienceOf(ctx), t, p.Key, func() (uint64, binding, error) { return t.follow(b) }, letBindingGo)
 }
 
 func letBindingGo(r *hint.Result[binding]) { r.Value.g.Unbind(r.Value.fd) }
@@ -163,8 +163,25 @@ func (t *Table) enterCurrent() *graph.Graph {
 	}
 }
 
+// enterPlace enters the graph on which the file lives, or the current one if it
+// lives nowhere.
+func (t *Table) enterPlace(n *Node) *graph.Graph {
+	for {
+		r := n.ref.Current()
+		if r == nil {
+			return t.enterCurrent()
+		}
+		cur, g := t.graphs.Current(), r.Value.g
+		g.Enter(0)
+		if mayUse(n.ref.Current() == r, g == cur, g == t.graphs.Current()) {
+			return g
+		}
+		g.Leave(0)
+	}
+}
+
 // move is the attempt that brings a file with all its open fds to the current
-// graph: all or none.
+// graph, or opens all that are CLOSED: all or none.
 func (t *Table) move(n *Node) (uint64, place, error) {
 	if err := t.waitHeld(t.ctx, n.gfid); err != nil {
 		return 0, place{}, err
@@ -187,12 +204,15 @@ func (t *Table) move(n *Node) (uint64, place, error) {
 					g.Top.Release(fd)
 				}
 			}
+			err = fmt.Errorf("open fd %#x of %s on graph %d: %w", b.fh, n.gfid, g.Generation, err)
 			n.mu.Lock()
-			if r := n.ref.Current(); r != nil && len(n.fds) > 0 {
+			defer n.mu.Unlock()
+			if r := n.ref.Current(); r == nil {
+				err = n.failed(err)
+			} else if len(n.fds) > 0 {
 				n.setAstray(r.Value.g)
 			}
-			n.mu.Unlock()
-			return 0, place{}, fmt.Errorf("move %s to graph %d: %w", n.gfid, g.Generation, err)
+			return 0, place{}, err
 		}
 		opened[i] = fd
 	}
@@ -208,6 +228,8 @@ func (t *Table) move(n *Node) (uint64, place, error) {
 func (t *Table) publish(n *Node, g *graph.Graph, fds []*BaseFD, opened []*xlator.FD) (late []*xlator.FD) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.gone = 0
+	moved := false
 	for i, fd := range opened {
 		if fd == nil {
 			continue
@@ -217,12 +239,17 @@ func (t *Table) publish(n *Node, g *graph.Graph, fds []*BaseFD, opened []*xlator
 			continue
 		}
 		g.Bind()
+		if fds[i].ref.Current() == nil {
+			t.reopened.Add(1)
+		} else {
+			moved = true
+		}
 		if old := fds[i].ref.Put(g.Generation, binding{g, fd}); old != nil {
 			letBindingGo(old)
 		}
 	}
 	n.setAstray(nil)
-	if len(fds) > 0 {
+	if moved {
 		t.moved.Add(1)
 	}
 	return late
@@ -230,22 +257,34 @@ func (t *Table) publish(n *Node, g *graph.Graph, fds []*BaseFD, opened []*xlator
 
 // follow is the attempt that brings one base fd to where its file lives.
 func (t *Table) follow(b *BaseFD) (uint64, binding, error) {
-	g := t.enterCurrent()
-	defer g.Leave(0)
 	n := b.node
+	g := t.enterPlace(n)
+	defer g.Leave(0)
 	fd, err := reopen(g, g.Inodes.Get(n.gfid, n.typ), b)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.setAstray(nil)
+	if !g.Out() {
+		n.setAstray(nil)
+	}
+	old := b.ref.Current()
 	if err != nil {
-		if r := b.ref.Current(); r != nil && !b.closed {
-			n.setAstray(r.Value.g)
+		err = fmt.Errorf("open fd %#x of %s on graph %d: %w", b.fh, n.gfid, g.Generation, err)
+		switch {
+		case b.closed:
+		case old == nil:
+			err = n.failed(err)
+		default:
+			n.setAstray(old.Value.g)
 		}
-		return 0, binding{}, fmt.Errorf("move fd %#x of %s to graph %d: %w", b.fh, b.node.gfid, g.Generation, err)
+		return 0, binding{}, err
 	}
 	if b.closed {
 		t.Go(func() { g.Top.Release(fd) })
 		return 0, binding{}, syscall.EBADF
+	}
+	n.gone = 0
+	if old == nil {
+		t.reopened.Add(1)
 	}
 	g.Bind()
 	return g.Generation, binding{g, fd}, nil
