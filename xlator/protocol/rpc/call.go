@@ -74,7 +74,7 @@ func (r *Request) reserve() int {
 
 // Call sends the request and waits for its reply. A call that this process or
 // the one before has already sent is not sent again: the reply is waited for,
-// or is there. The reply's memory is the caller's until Release or Forget.
+// or is there. Every reply is to be released or forgotten.
 //
 // If ctx ends before the call was sent, or while it is on the server, Call
 // returns at once; in the second case the error is ErrOutstanding, and the
@@ -218,7 +218,9 @@ func (c *Conn) take(k *call) (Reply, error) {
 }
 
 // Reply is the answer to a call. Body is the result as XDR, with a READ's data
-// in place: ring memory, not to be written to.
+// in place: memory of the connection, not to be written to. It is good until
+// Release; a reply of less than 4 KiB, which lies in the call's slot, also only
+// until End.
 type Reply struct {
 	Body []byte
 
@@ -229,11 +231,11 @@ type Reply struct {
 }
 
 // Release gives the memory of Body back. Before End of the request it also
-// keeps the reply for the process that might have to repeat the request, in its
-// slot or, if no slots are left, by leaving it in the ring until End; but a
-// reply of more than 128 KiB is forgotten. After End it only gives back, so a
-// request that releases nothing before it was answered copies nothing.
-// Releasing twice is harmless.
+// keeps the reply for the process that might have to repeat the request. A reply
+// that does not fit the call's own slot and finds no others free, or is longer
+// than 128 KiB, is forgotten instead: no call that changes anything is answered
+// at such length. After End it only gives back, so data that is released after
+// the request was answered is not copied. Releasing twice is harmless.
 func (r *Reply) Release() {
 	if r.c == nil {
 		return
@@ -248,11 +250,8 @@ func (c *Conn) keep(r *Reply) {
 	k := r.k
 	switch {
 	case k.gen != r.gen: // ended
-	case k.own || k.orphan || k.phase == answered && len(k.result) > maxKept:
+	case k.own || k.orphan || k.phase == answered && !c.record(k):
 		c.release(k)
-	case k.phase == answered && !c.record(k):
-		k.held = true
-		return
 	}
 	c.finish(r.rec)
 }
@@ -307,10 +306,10 @@ func (c *Conn) abandon(k *call) {
 			c.orphaned(k)
 			return
 		}
-		rec, held := k.rec, k.held || !k.taken
+		rec, taken := k.rec, k.taken
 		c.release(k)
-		if held {
-			c.finish(rec)
+		if !taken {
+			c.finish(rec) // handed out by the process before, and by this one not
 		}
 	}
 }

@@ -62,10 +62,11 @@ type Conn struct {
 	requests map[uint64]int32 // unique -> its newest slot, and on by call.same
 	waiters  []*waiter        // for slots or room, in order of arrival
 
-	// INVARIANT: written <= pub; done <= parsed <= consumed <= done+size.
+	// INVARIANT: written <= pub; origin <= done <= parsed <= consumed <= done+size.
 	pub, written           uint64
 	done, parsed, consumed uint64
 	stale                  uint64 // what was received before this process took over
+	origin                 uint64 // position that is byte 0 of the ring
 	floor                  uint64 // what was received before this connection: not to be parsed again
 	answered               uint64 // end of the last call that has been answered
 	records                records
@@ -152,16 +153,15 @@ func (c *Conn) Reconnect(sock net.Conn) error {
 
 // raiseFloor makes an end with the old connection's bytes in the ring, among
 // them half a record: the next process is not to parse them. Replies that are
-// still there are kept in their slots or, if they do not fit, lost for it. mu
-// is held.
+// still there are kept in their slots or, as in Release, forgotten. mu is held.
 func (c *Conn) raiseFloor() {
 	for i := range c.calls {
 		k := &c.calls[i]
 		switch {
 		case k.phase != answered:
 		case k.orphan || !c.record(k):
-			k.slot.setState(slotLost) // an orphan has nothing to undo any more
-		case k.held || !k.taken:
+			k.slot.setState(slotFree) // an orphan has nothing to undo any more
+		case !k.taken:
 			c.finish(k.rec)
 		}
 	}

@@ -99,7 +99,7 @@ func Drain(mem Memory, sock net.Conn) (int, error) {
 		if consumed < done || consumed-done >= size {
 			return total, nil // full, or for the next process to find out
 		}
-		at := consumed % size
+		at := (consumed - h.load(hdrOrigin)) % size
 		s.into = mem.Ring()[at : at+size-(consumed-done)]
 		var waits bool
 		if err := s.control(func(fd int) error { waits = !s.recvmsg(uintptr(fd)); return nil }); err != nil {

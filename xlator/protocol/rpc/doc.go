@@ -46,6 +46,8 @@
 //	  72  u64  xid                       the last one used (u32); stored before it is used
 //	  80  u64  number                    the last one given to the client's own work
 //	 128  u64  done                      first byte of the incoming stream that is still needed
+//	 136  u64  origin                    its byte that lies at the beginning of the ring; moved only while
+//	                                     nothing in the ring is needed
 //	1024  1024 bytes                     the user's (Conn.Note)
 //	slots, 4096 bytes each
 //	   0  u32  state                     0 free, 1 sent, 2 reply kept, 3 connection lost (outcome unknown)
@@ -63,7 +65,7 @@
 //	  60  u32  ring room reserved for the reply; bit 31: it may wait for a lock
 //	  64       data: the record from its mark on, then at the next multiple of 8 the kept
 //	           reply from accept_stat on; what does not fit goes on at 64 of the next slot
-//	ring                                 stream position p is byte p mod size; mapped twice
+//	ring                                 position p is byte (p - origin) mod size; mapped twice
 //
 // A slot exists iff its state is not 0 and end <= pub; a slot in which another's
 // data goes on has state 0. The stores that decide are one each:
@@ -84,7 +86,8 @@
 // Replies longer than 4 KiB are announced (Request.MaxReply), and a call waits
 // until the ring has room for all that may come, because a server gives up a
 // client whose window stays closed. Do not wait for such a call while holding
-// the reply of another.
+// the long reply of another; short ones are copied to their slots at once and
+// hold up nothing.
 //
 // # Lock order
 //

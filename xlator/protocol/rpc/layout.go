@@ -38,6 +38,7 @@ const (
 	hdrXid      = 72
 	hdrNumber   = 80
 	hdrDone     = 128
+	hdrOrigin   = 136
 )
 
 // Layout says how large a connection's memory is.

@@ -22,8 +22,6 @@ type Memory interface {
 	// Arrived makes that so after n bytes were put at offset at of the first
 	// half (and beyond it into the second).
 	Arrived(at, n int)
-	// Shared reports whether another process can take the memory over.
-	Shared() bool
 	// Close gives the memory back. Nothing may still point into it.
 	Close() error
 }
@@ -51,7 +49,6 @@ func newHeapMemory(l Layout) *heapMemory {
 func (m *heapMemory) Layout() Layout  { return m.layout }
 func (m *heapMemory) Control() []byte { return m.control }
 func (m *heapMemory) Ring() []byte    { return m.ring }
-func (m *heapMemory) Shared() bool    { return false }
 func (m *heapMemory) Close() error    { return nil }
 
 func (m *heapMemory) Arrived(at, n int) {
@@ -68,7 +65,6 @@ func (m *heapMemory) Arrived(at, n int) {
 type mappedMemory struct {
 	layout Layout
 	all    []byte
-	shared bool
 }
 
 // Map maps a connection's memory out of a file, usually a memfd, at an offset
@@ -89,7 +85,6 @@ func Map(f *os.File, offset int64, l Layout) (Memory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rpc: map memory of a connection: %w", err)
 	}
-	m.shared = true
 	return m, nil
 }
 
@@ -117,7 +112,6 @@ func (m *mappedMemory) Layout() Layout   { return m.layout }
 func (m *mappedMemory) Control() []byte  { n := m.layout.control(); return m.all[:n:n] }
 func (m *mappedMemory) Ring() []byte     { return m.all[m.layout.control():] }
 func (m *mappedMemory) Arrived(int, int) {}
-func (m *mappedMemory) Shared() bool     { return m.shared }
 func (m *mappedMemory) Close() error {
 	if err := unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(m.all)), uintptr(len(m.all))); err != nil {
 		return fmt.Errorf("rpc: unmap memory of a connection: %w", err)

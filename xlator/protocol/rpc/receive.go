@@ -16,9 +16,10 @@ func (c *Conn) read(s *socket) {
 		c.at(atReceived)
 		c.mu.Lock()
 		if n > 0 {
-			c.mem.Arrived(int(c.consumed%c.size), n)
+			c.mem.Arrived(int(c.place(c.consumed)), n)
 			c.consumed += uint64(n)
 			err = c.parse()
+			c.verify()
 		} else {
 			err = ioError("receive", err)
 		}
@@ -32,6 +33,13 @@ func (c *Conn) read(s *socket) {
 	c.lose(s)
 }
 
+// place is where in the ring a position is.
+func (c *Conn) place(pos uint64) uint64 { return (pos - c.origin) % c.size }
+
+// rewindAfter bytes an empty ring is used from its beginning again: memory that
+// was used a moment ago is in the processor's cache.
+const rewindAfter = 64 << 10
+
 // waitSpace returns the free part of the ring, nil if there is none before the
 // connection has ended.
 func (c *Conn) waitSpace(s *socket) []byte {
@@ -39,9 +47,13 @@ func (c *Conn) waitSpace(s *socket) []byte {
 		c.mu.Lock()
 		n := c.size - (c.consumed - c.done)
 		s.starved = n == 0
+		if n == c.size && c.place(c.consumed) >= rewindAfter {
+			c.origin = c.consumed
+			c.hdr.store(hdrOrigin, c.origin)
+		}
+		at := c.place(c.consumed)
 		c.mu.Unlock()
 		if n > 0 {
-			at := c.consumed % c.size // only the reader moves consumed
 			return c.ring[at : at+n]
 		}
 		select {
@@ -58,7 +70,7 @@ func (c *Conn) waitSpace(s *socket) []byte {
 // the ring into memory of its own and have its own frontier.
 func (c *Conn) parse() error {
 	for c.consumed-c.parsed >= 4 {
-		at := c.parsed % c.size
+		at := c.place(c.parsed)
 		mark := binary.BigEndian.Uint32(c.ring[at:])
 		n := int(mark &^ lastFragment)
 		switch {
@@ -118,18 +130,21 @@ func (c *Conn) deliverReply(xid uint32, rec []byte, seq uint64) error {
 	k.phase, k.result, k.rec = answered, result, seq
 	c.answered = max(c.answered, k.end)
 	c.at(atReply)
-	switch {
-	case k.ping:
+	if k.ping {
 		c.sock.pingAt = 0
 		c.release(k)
 		c.finish(seq)
-	case k.waiting:
-		k.notify()
-	case k.orphan:
-		c.orphaned(k)
-	case c.record(k): // nobody is here yet: the ring is not to wait for him
+		return nil
+	}
+	// What is small, or for somebody who is not here, is not to hold up the
+	// ring.
+	if (k.fits(len(result)) || !k.waiting) && c.record(k) {
 		c.finish(seq)
 	}
+	if k.orphan && !k.waiting {
+		c.orphaned(k)
+	}
+	k.notify()
 	c.readmit()
 	return nil
 }

@@ -74,7 +74,7 @@ func adopt(mem Memory, sock net.Conn) (*socket, error) {
 // load reads the slots. It changes nothing but to free those that nobody ever
 // saw: it can be killed and repeated.
 func (c *Conn) load() error {
-	c.pub, c.done = c.hdr.load(hdrPub), c.hdr.load(hdrDone)
+	c.pub, c.done, c.origin = c.hdr.load(hdrPub), c.hdr.load(hdrDone), c.hdr.load(hdrOrigin)
 	c.written, c.parsed, c.consumed = c.pub, c.done, c.done
 	used := make([]bool, len(c.calls))
 	var found []*call
@@ -171,8 +171,8 @@ func (c *Conn) takeOver(s *socket) error {
 	if accepted > c.pub {
 		return fmt.Errorf("%d bytes sent, but %d published: %w", accepted, c.pub, ErrDamaged)
 	}
-	if consumed < c.done || consumed-c.done > c.size {
-		return fmt.Errorf("%d bytes received, the frontier is %d: %w", consumed, c.done, ErrDamaged)
+	if c.origin > c.done || consumed < c.done || consumed-c.done > c.size {
+		return fmt.Errorf("%d bytes received, the frontier is %d, the ring begins at %d: %w", consumed, c.done, c.origin, ErrDamaged)
 	}
 	c.written, s.launched = accepted, accepted
 	if err := c.requeue(s, accepted); err != nil {
@@ -180,7 +180,7 @@ func (c *Conn) takeOver(s *socket) error {
 	}
 	c.consumed, c.stale = consumed, consumed
 	if over := int(consumed - c.done); over > 0 {
-		c.mem.Arrived(int(c.done%c.size), over)
+		c.mem.Arrived(int(c.place(c.done)), over)
 	}
 	c.sock = s // whom what is parsed concerns
 	err = c.parse()

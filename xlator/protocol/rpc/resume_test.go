@@ -356,6 +356,7 @@ func TestDamagedMemoryIsNotGoneOnWith(t *testing.T) {
 		"published, no slot":  func(m memory) { m.h.store(hdrPub, 1<<20) },
 		"hole":                func(m memory) { m.h.store(hdrPub, 1<<20); m.s.put64(offEnd, 1<<20) },
 		"frontier beyond":     func(m memory) { m.h.store(hdrDone, 1<<20) },
+		"ring begins beyond":  func(m memory) { m.h.store(hdrOrigin, 1<<20) },
 		"frontier far behind": func(m memory) { m.h.store(hdrBaseRecv, m.h.load(hdrBaseRecv)-1<<30) },
 		"record in the ring":  func(m memory) { m.Ring()[0] = 0; m.h.store(hdrBaseRecv, m.h.load(hdrBaseRecv)-100) },
 		"lost payload": func(m memory) {

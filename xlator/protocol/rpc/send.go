@@ -35,6 +35,7 @@ func (c *Conn) publish(k *call) {
 	c.at(atPublished)
 	c.dispatch(k)
 	c.sock.queue = append(c.sock.queue, queued{k, k.length()})
+	c.verify()
 }
 
 // dispatch counts the call among the outstanding. mu is held.
@@ -76,6 +77,7 @@ func (c *Conn) sendQueued(s *socket, turns int) {
 		c.landed.Broadcast()
 		c.written += uint64(sent)
 		s.advance(sent)
+		c.verify()
 		if c.answered > c.written {
 			c.fail(s, protocolError("a reply to a call that has not been sent"))
 		}

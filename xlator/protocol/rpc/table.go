@@ -26,7 +26,6 @@ type call struct {
 	phase   phase
 	waiting bool // somebody is in Call
 	taken   bool // the reply was handed out by this process
-	held    bool // released, and to stay in the ring until End
 	orphan  bool // nobody will ask for it
 	resumed bool // of the process before, and not yet asked for by this one
 	own     bool // the client's own work: in no list until it is an orphan
@@ -143,13 +142,14 @@ func (c *Conn) pop() int32 {
 	return i
 }
 
-// maxKept is the longest reply that is kept. Only what reads is answered with
-// more.
+// fits reports whether a reply of n bytes needs no more slots.
+func (k *call) fits(n int) bool { return align8(k.head)+n <= len(k.links)*slotRoom }
+
+// maxKept is the longest reply that is kept.
 const maxKept = 128 << 10
 
 // record copies the reply into the call's slots, for the process that might
-// have to repeat the request. ok is false if it does not fit; then it is still
-// in the ring. mu is held.
+// have to repeat the request. ok is false if it does not fit. mu is held.
 func (c *Conn) record(k *call) (ok bool) {
 	at := align8(k.head)
 	if len(k.result) > maxKept || !c.grow(k, at+len(k.result)) {
