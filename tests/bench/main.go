@@ -12,7 +12,7 @@ import (
 )
 
 func main() {
-	only := flag.String("only", "pause,resolve,fio,meta", "tables to print")
+	only := flag.String("only", "pause,resolve,keeper,kill,fio,meta", "tables to print")
 	seconds := flag.Int("seconds", 3, "duration of one fio row")
 	bin := flag.String("bin", "bin/holdfast", "the program")
 	dir := flag.String("dir", "", "where to work (default: a new folder in the current one)")
@@ -37,7 +37,7 @@ func run(ctx context.Context, bin, dir string, only []string, each time.Duration
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{ctx: ctx, bin: bin, dir: dir, each: each}
-	tables := map[string]func() error{"pause": b.pauses, "resolve": b.resolve, "fio": b.fio, "meta": b.meta}
+	tables := map[string]func() error{"keeper": b.keeper, "kill": b.kills, "pause": b.pauses, "resolve": b.resolve, "fio": b.fio, "meta": b.meta}
 	for _, name := range only {
 		t, ok := tables[name]
 		if !ok {
