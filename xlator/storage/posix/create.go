@@ -110,10 +110,11 @@ func (b *Brick) create(ctx context.Context, r *xlator.CreateReq) (*xlator.Create
 			d := b.rt.keep(descKey{r.Base, m.o.gfid, xlator.CleanOpenFlags(r.Flags)}, m.o, m.fd)
 			return &xlator.CreateRep{FD: b.newFD(b.inode(m.o), d), Attr: m.attr, PostParent: m.parent, Made: true}, nil
 		}
-		if err != unix.EEXIST || r.Flags&unix.O_EXCL != 0 {
+		excl := r.Flags&unix.O_EXCL != 0
+		if err != unix.EEXIST || excl && xlator.CallFrom(ctx).Journal == nil {
 			return nil, err
 		}
-		rep, err := b.createExisting(r)
+		rep, err := b.createExisting(r, excl)
 		if err != unix.ENOENT && err != unix.ESTALE {
 			return rep, err
 		}
@@ -121,10 +122,16 @@ func (b *Brick) create(ctx context.Context, r *xlator.CreateReq) (*xlator.Create
 	return nil, unix.EEXIST
 }
 
-func (b *Brick) createExisting(r *xlator.CreateReq) (*xlator.CreateRep, error) {
+// createExisting opens what has the name. If that bears the gfid that was chosen
+// for this request, it was made by it, in a process that died before the answer.
+func (b *Brick) createExisting(r *xlator.CreateReq, excl bool) (*xlator.CreateRep, error) {
 	found, err := b.lookupRaw(r.Parent, r.Name)
 	if err != nil {
 		return nil, err
+	}
+	mine := found.gfid == r.GFID
+	if excl && !mine {
+		return nil, unix.EEXIST
 	}
 	if err := typeError(found.typ); err != nil {
 		return nil, err
@@ -139,7 +146,7 @@ func (b *Brick) createExisting(r *xlator.CreateReq) (*xlator.CreateRep, error) {
 	}
 	p := b.rt.enter()
 	defer p.out()
-	if r.Flags&unix.O_TRUNC != 0 && r.Flags&unix.O_ACCMODE != unix.O_RDONLY {
+	if r.Flags&unix.O_TRUNC != 0 && !mine && r.Flags&unix.O_ACCMODE != unix.O_RDONLY {
 		if err := d.ftruncate(0); err != nil {
 			p.out()
 			b.rt.letGo(d)
@@ -147,7 +154,7 @@ func (b *Brick) createExisting(r *xlator.CreateReq) (*xlator.CreateRep, error) {
 		}
 		b.rt.touch(found, d.kfd, stampCtime|stampMtime)
 	}
-	rep := &xlator.CreateRep{FD: b.newFD(i, d), Attr: b.rt.after(found, d.kfd)}
+	rep := &xlator.CreateRep{FD: b.newFD(i, d), Attr: b.rt.after(found, d.kfd), Made: mine}
 	if dir, dfd, err := b.acquire(r.Parent); err == nil {
 		rep.PostParent = b.rt.after(dir, dfd)
 		dfd.put()
@@ -188,7 +195,11 @@ func (b *Brick) icreate(ctx context.Context, r *xlator.IcreateReq) (*xlator.Crea
 		return nil, err
 	}
 	if o, err := b.rt.find(born.gfid); err == nil && o.state() != gone {
-		return nil, unix.EEXIST
+		if xlator.CallFrom(ctx).Journal == nil || o.state() != unlinked {
+			return nil, unix.EEXIST
+		}
+		p.out()
+		return b.icreated(r, o) // by a process that died before the answer
 	}
 	o, k, err := b.rt.tmpfile(&born, dfd, r.Flags)
 	if err != nil {
@@ -207,4 +218,20 @@ func (b *Brick) icreate(ctx context.Context, r *xlator.IcreateReq) (*xlator.Crea
 	attr := b.rt.after(o, k)
 	d := b.rt.keep(descKey{r.Base, o.gfid, xlator.CleanOpenFlags(r.Flags)}, o, k.n)
 	return &xlator.CreateRep{FD: b.newFD(b.inode(o), d), Attr: attr, PostParent: b.rt.after(dir, dfd), Made: true}, nil
+}
+
+func (b *Brick) icreated(r *xlator.IcreateReq, o *object) (*xlator.CreateRep, error) {
+	i := b.inode(o)
+	d, err := b.openNew(i, descKey{r.Base, o.gfid, xlator.CleanOpenFlags(r.Flags)})
+	if err != nil {
+		return nil, err
+	}
+	p := b.rt.enter()
+	defer p.out()
+	rep := &xlator.CreateRep{FD: b.newFD(i, d), Attr: b.rt.after(o, d.kfd), Made: true}
+	if dir, dfd, err := b.acquire(r.Parent); err == nil {
+		rep.PostParent = b.rt.after(dir, dfd)
+		dfd.put()
+	}
+	return rep, nil
 }

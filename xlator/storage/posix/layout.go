@@ -14,6 +14,8 @@ const (
 	metaName    = ".glusterfs"
 	stagingName = "staging"
 	orphansName = "unlink"
+
+	preparedPrefix = "handle-" // of a directory's handle in the staging folder
 )
 
 // handlePath is the object's handle, relative to .glusterfs.
@@ -72,7 +74,7 @@ func (rt *Runtime) stagedName(g xlator.GFID) string {
 // stageDirHandle prepares a directory's handle in the staging folder. A crash
 // leaves it there, and the sweep uses it if the directory is where it says.
 func (rt *Runtime) stageDirHandle(g, parent xlator.GFID, name string) (staged string, err error) {
-	staged = "handle-" + rt.stagedName(g)
+	staged = preparedPrefix + rt.stagedName(g)
 	return staged, unix.Symlinkat(dirTarget(parent, name), rt.staging, staged)
 }
 

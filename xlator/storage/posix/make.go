@@ -137,7 +137,7 @@ func (b *Brick) make(ctx context.Context, r *xlator.MakeReq, typ xlator.FileType
 	}
 	defer dfd.put()
 	if err := free(dfd, r.Name); err != nil {
-		return nil, err
+		return b.madeBefore(ctx, r, &p, dir, dfd, err)
 	}
 	born, err := conceive(ctx, r, typ, dfd)
 	if err != nil {
@@ -260,6 +260,9 @@ func (b *Brick) mknod(ctx context.Context, r *xlator.MknodReq) (*xlator.EntryRep
 	switch r.Type {
 	case xlator.TypeRegular:
 		m, err := b.makeFile(ctx, &r.MakeReq, 0)
+		if err == unix.EEXIST {
+			return b.mknodExisting(ctx, &r.MakeReq)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -274,4 +277,16 @@ func (b *Brick) mknod(ctx context.Context, r *xlator.MknodReq) (*xlator.EntryRep
 		return nil, unix.EPERM
 	}
 	return nil, unix.EINVAL
+}
+
+// mknodExisting is a mknod whose name is taken.
+func (b *Brick) mknodExisting(ctx context.Context, r *xlator.MakeReq) (*xlator.EntryRep, error) {
+	p := b.rt.enter()
+	defer p.out()
+	dir, dfd, err := b.parent(r.Parent)
+	if err != nil {
+		return nil, err
+	}
+	defer dfd.put()
+	return b.madeBefore(ctx, r, &p, dir, dfd, unix.EEXIST)
 }

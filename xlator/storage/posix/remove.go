@@ -9,18 +9,18 @@ import (
 )
 
 // Unlink implements xlator.Fops.
-func (b *Brick) Unlink(_ context.Context, r *xlator.UnlinkReq) (*xlator.UnlinkRep, error) {
-	rep, err := b.remove(r.Parent, r.Name, r.Victim, false)
+func (b *Brick) Unlink(ctx context.Context, r *xlator.UnlinkReq) (*xlator.UnlinkRep, error) {
+	rep, err := b.remove(xlator.CallFrom(ctx), r.Parent, r.Name, r.Victim, false)
 	return rep, fail("unlink", r.Parent.GFID(), r.Name, err)
 }
 
 // Rmdir implements xlator.Fops.
-func (b *Brick) Rmdir(_ context.Context, r *xlator.RmdirReq) (*xlator.UnlinkRep, error) {
-	rep, err := b.remove(r.Parent, r.Name, r.Victim, true)
+func (b *Brick) Rmdir(ctx context.Context, r *xlator.RmdirReq) (*xlator.UnlinkRep, error) {
+	rep, err := b.remove(xlator.CallFrom(ctx), r.Parent, r.Name, r.Victim, true)
 	return rep, fail("rmdir", r.Parent.GFID(), r.Name, err)
 }
 
-func (b *Brick) remove(parent *xlator.Inode, name string, victim xlator.GFID, isDir bool) (*xlator.UnlinkRep, error) {
+func (b *Brick) remove(c *xlator.Call, parent *xlator.Inode, name string, victim xlator.GFID, isDir bool) (*xlator.UnlinkRep, error) {
 	if err := b.checkName(parent, name); err != nil {
 		return nil, err
 	}
@@ -31,10 +31,14 @@ func (b *Brick) remove(parent *xlator.Inode, name string, victim xlator.GFID, is
 		return nil, err
 	}
 	defer dfd.put()
+	before, again := intended(c, intentRemove)
 	for range retries {
 		var st unix.Statx_t
 		o, err := b.rt.lookup(&p, dir, dfd, name, &st)
 		switch {
+		case again && (err == unix.ENOENT || err == nil && o.gfid != before.A):
+			b.rt.touch(dir, dfd, stampCtime|stampMtime)
+			return &xlator.UnlinkRep{Removed: before.A, Attr: b.rt.remains(before.A, xlator.FileType(before.Flags)), PostParent: b.rt.after(dir, dfd)}, nil
 		case err != nil:
 			return nil, err
 		case !victim.IsZero() && o.gfid != victim:
@@ -44,7 +48,7 @@ func (b *Brick) remove(parent *xlator.Inode, name string, victim xlator.GFID, is
 		case !isDir && o.typ == xlator.TypeDirectory:
 			return nil, unix.EISDIR
 		}
-		last, err := b.rt.removeName(&p, o, dfd, name)
+		last, err := b.rt.removeName(&p, c, o, dfd, name)
 		if err == errMoved {
 			continue
 		}
@@ -59,7 +63,7 @@ func (b *Brick) remove(parent *xlator.Inode, name string, victim xlator.GFID, is
 
 // removeName takes a name away from an object, and what else goes with the
 // last one. It returns the attributes afterwards.
-func (rt *Runtime) removeName(p *pass, o *object, dfd *kfd, name string) (xlator.Iatt, error) {
+func (rt *Runtime) removeName(p *pass, c *xlator.Call, o *object, dfd *kfd, name string) (xlator.Iatt, error) {
 	rt.lockNames(p, o)
 	defer unlockNames(o)
 	if o.state() == gone || !rt.names(dfd, name, o) {
@@ -70,6 +74,7 @@ func (rt *Runtime) removeName(p *pass, o *object, dfd *kfd, name string) (xlator
 		return xlator.Iatt{}, err
 	}
 	defer k.put()
+	c.Intend(xlator.Intent{Kind: intentRemove, A: o.gfid, Flags: uint32(o.typ)})
 	l, err := rt.prepareLoss(o, k)
 	if err != nil {
 		return xlator.Iatt{}, err

@@ -11,8 +11,8 @@ import (
 
 // Rename implements xlator.Fops. For an exchange, Replaced is the other object,
 // which lives on under the old name.
-func (b *Brick) Rename(_ context.Context, r *xlator.RenameReq) (*xlator.RenameRep, error) {
-	rep, err := b.rename(r)
+func (b *Brick) Rename(ctx context.Context, r *xlator.RenameReq) (*xlator.RenameRep, error) {
+	rep, err := b.rename(xlator.CallFrom(ctx), r)
 	return rep, fail("rename", r.OldParent.GFID(), r.OldName, err)
 }
 
@@ -21,13 +21,14 @@ type move struct {
 	b          *Brick
 	rt         *Runtime
 	p          pass
+	call       *xlator.Call
 	r          *xlator.RenameReq
 	from, to   *object // directories
 	ffd, tfd   *kfd
 	it, victim *object // what is moved; what is in the way, or exchanged
 }
 
-func (b *Brick) rename(r *xlator.RenameReq) (*xlator.RenameRep, error) {
+func (b *Brick) rename(c *xlator.Call, r *xlator.RenameReq) (*xlator.RenameRep, error) {
 	if r.Flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 || r.Flags == unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE {
 		return nil, unix.EINVAL
 	}
@@ -42,7 +43,7 @@ func (b *Brick) rename(r *xlator.RenameReq) (*xlator.RenameRep, error) {
 			return nil, err
 		}
 	}
-	m := &move{b: b, rt: b.rt, r: r, p: b.rt.enter()}
+	m := &move{b: b, rt: b.rt, call: c, r: r, p: b.rt.enter()}
 	defer m.p.out()
 	var err error
 	if m.from, m.ffd, err = b.parent(r.OldParent); err != nil {
@@ -53,6 +54,9 @@ func (b *Brick) rename(r *xlator.RenameReq) (*xlator.RenameRep, error) {
 		return nil, err
 	}
 	defer m.tfd.put()
+	if before, again := intended(c, intentRename); again && m.doneBefore(before) {
+		return m.reportAgain(before), nil
+	}
 	for range retries {
 		rep, err := m.try()
 		if err != errMoved {
@@ -87,6 +91,9 @@ func (m *move) try() (*xlator.RenameRep, error) {
 	if !m.still(m.it, m.ffd, m.r.OldName) || m.victim != nil && !m.still(m.victim, m.tfd, m.r.NewName) {
 		return nil, errMoved
 	}
+	if m.victim != m.it {
+		m.intend()
+	}
 	switch {
 	case m.victim == m.it:
 		// Two names of one object: rename(2) does nothing.
@@ -105,6 +112,33 @@ func (m *move) try() (*xlator.RenameRep, error) {
 		rep.ReplacedAttr = m.attr(m.victim)
 	}
 	return rep, nil
+}
+
+// intend records the two objects. They differ, so the new name tells afterwards
+// whether the rename was done: it is not the moved object's before.
+func (m *move) intend() {
+	i := xlator.Intent{Kind: intentRename, A: m.it.gfid}
+	if m.victim != nil {
+		i.B, i.Size = m.victim.gfid, uint64(m.victim.typ)
+	}
+	m.call.Intend(i)
+}
+
+// doneBefore reports whether an earlier process did the rename. Handles of
+// directories that it had no time to move were moved by the sweep.
+func (m *move) doneBefore(before xlator.Intent) bool {
+	var st unix.Statx_t
+	var err error
+	m.it, err = m.rt.lookup(&m.p, m.to, m.tfd, m.r.NewName, &st)
+	return err == nil && m.it.gfid == before.A
+}
+
+func (m *move) reportAgain(before xlator.Intent) *xlator.RenameRep {
+	rep := m.report()
+	if !before.B.IsZero() {
+		rep.Replaced, rep.ReplacedAttr = before.B, m.rt.remains(before.B, xlator.FileType(before.Size))
+	}
+	return rep
 }
 
 func (m *move) still(o *object, dfd *kfd, name string) bool {

@@ -144,7 +144,7 @@ func (rt *Runtime) killPriv(k *kfd) error {
 }
 
 // Truncate implements xlator.Fops.
-func (b *Brick) Truncate(_ context.Context, r *xlator.TruncateReq) (*xlator.AttrRep, error) {
+func (b *Brick) Truncate(ctx context.Context, r *xlator.TruncateReq) (*xlator.AttrRep, error) {
 	p := b.rt.enter()
 	defer p.out()
 	o, k, err := b.acquire(r.Inode)
@@ -152,26 +152,30 @@ func (b *Brick) Truncate(_ context.Context, r *xlator.TruncateReq) (*xlator.Attr
 		return nil, fail("truncate", r.Inode.GFID(), "", err)
 	}
 	defer k.put()
-	return b.truncate("truncate", o, k, r.Size, r.KillPriv, k.truncate)
+	return b.truncate(xlator.CallFrom(ctx), "truncate", o, k, r.Size, r.KillPriv, k.truncate)
 }
 
 // Ftruncate implements xlator.Fops.
-func (b *Brick) Ftruncate(_ context.Context, r *xlator.FtruncateReq) (*xlator.AttrRep, error) {
+func (b *Brick) Ftruncate(ctx context.Context, r *xlator.FtruncateReq) (*xlator.AttrRep, error) {
 	d, err := b.descriptor(r.FD)
 	if err != nil {
 		return nil, fail("ftruncate", r.FD.Inode().GFID(), "", err)
 	}
 	p := b.rt.enter()
 	defer p.out()
-	return b.truncate("ftruncate", d.obj, d.kfd, r.Size, r.KillPriv, d.ftruncate)
+	return b.truncate(xlator.CallFrom(ctx), "ftruncate", d.obj, d.kfd, r.Size, r.KillPriv, d.ftruncate)
 }
 
-func (b *Brick) truncate(op string, o *object, k *kfd, size uint64, kill bool, do func(int64) error) (*xlator.AttrRep, error) {
+func (b *Brick) truncate(c *xlator.Call, op string, o *object, k *kfd, size uint64, kill bool, do func(int64) error) (*xlator.AttrRep, error) {
 	if int64(size) < 0 {
 		return nil, fail(op, o.gfid, "", unix.EINVAL)
 	}
-	if err := do(int64(size)); err != nil {
-		return nil, fail(op, o.gfid, "", err)
+	done := xlator.Intent{Kind: intentTruncated, A: o.gfid, Size: size}
+	if before, again := c.Intended(); !again || before != done {
+		if err := do(int64(size)); err != nil {
+			return nil, fail(op, o.gfid, "", err)
+		}
+		c.Intend(done)
 	}
 	a, err := b.changed(o, k, kill, stampCtime|stampMtime)
 	return &xlator.AttrRep{Attr: a}, fail(op, o.gfid, "", err)

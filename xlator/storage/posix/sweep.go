@@ -13,6 +13,9 @@ import (
 
 // sweep removes what a crash left behind, but not what applications have open.
 func (rt *Runtime) sweep() error {
+	if err := rt.sweepHandles(); err != nil {
+		return fmt.Errorf("brick directory %s: use handles in %s/%s: %w", rt.dir, metaName, stagingName, err)
+	}
 	for _, f := range []struct {
 		fd   int
 		name string
@@ -53,18 +56,42 @@ func namesIn(fd int) ([]string, error) {
 	return names, err
 }
 
-// sweepStaged removes an object that never got its name, with its handle, or
-// completes the handle of a directory that was renamed.
-func (rt *Runtime) sweepStaged(name string) (kept bool, err error) {
-	text, prepared := strings.CutPrefix(name, "handle-")
+// sweepHandles completes the handles of directories that were renamed. One may
+// lead through another that has to be completed first.
+func (rt *Runtime) sweepHandles() error {
+	names, err := namesIn(rt.staging)
+	for used := true; used && err == nil; {
+		used = false
+		left := names[:0]
+		for _, name := range names {
+			g, prepared := preparedHandle(name)
+			target, e := readlink(rt.staging, name)
+			if !prepared || e != nil || !rt.leadsTo(target, g) {
+				left = append(left, name)
+				continue
+			}
+			if e := rt.useDirHandle(g, name); e != nil {
+				return e
+			}
+			used = true
+		}
+		names = left
+	}
+	return err
+}
+
+// preparedHandle reads a name that stageDirHandle gave.
+func preparedHandle(name string) (g xlator.GFID, ok bool) {
+	text, ok := strings.CutPrefix(name, preparedPrefix)
 	text, _, _ = strings.Cut(text, ".")
 	g, err := xlator.ParseGFID(text)
-	if err == nil && prepared {
-		if target, err := readlink(rt.staging, name); err == nil && rt.leadsTo(target, g) {
-			return false, rt.useDirHandle(g, name)
-		}
-	}
-	if err == nil && !prepared {
+	return g, ok && err == nil
+}
+
+// sweepStaged removes an object that never got its name, with its handle.
+func (rt *Runtime) sweepStaged(name string) (kept bool, err error) {
+	text, _, _ := strings.Cut(name, ".")
+	if g, err := xlator.ParseGFID(text); err == nil {
 		if err := rt.dropHandle(rt.staging, name, g); err != nil {
 			return false, err
 		}

@@ -116,7 +116,7 @@ func listxattr(ctx context.Context, k *kfd, into *xlator.Dict) error {
 }
 
 // Setxattr implements xlator.Fops.
-func (b *Brick) Setxattr(_ context.Context, r *xlator.SetxattrReq) (*xlator.Empty, error) {
+func (b *Brick) Setxattr(ctx context.Context, r *xlator.SetxattrReq) (*xlator.Empty, error) {
 	p := b.rt.enter()
 	defer p.out()
 	o, k, err := b.acquire(r.Inode)
@@ -124,24 +124,32 @@ func (b *Brick) Setxattr(_ context.Context, r *xlator.SetxattrReq) (*xlator.Empt
 		return nil, fail("setxattr", r.Inode.GFID(), "", err)
 	}
 	defer k.put()
-	return b.setxattr("setxattr", o, k, r.Xattrs, r.Flags, r.KillSGID)
+	return b.setxattr(xlator.CallFrom(ctx), "setxattr", o, k, r.Xattrs, r.Flags, r.KillSGID)
 }
 
 // Fsetxattr implements xlator.Fops.
-func (b *Brick) Fsetxattr(_ context.Context, r *xlator.FsetxattrReq) (*xlator.Empty, error) {
+func (b *Brick) Fsetxattr(ctx context.Context, r *xlator.FsetxattrReq) (*xlator.Empty, error) {
 	d, err := b.descriptor(r.FD)
 	if err != nil {
 		return nil, fail("fsetxattr", r.FD.Inode().GFID(), "", err)
 	}
 	p := b.rt.enter()
 	defer p.out()
-	return b.setxattr("fsetxattr", d.obj, d.kfd, r.Xattrs, r.Flags, r.KillSGID)
+	return b.setxattr(xlator.CallFrom(ctx), "fsetxattr", d.obj, d.kfd, r.Xattrs, r.Flags, r.KillSGID)
 }
 
-func (b *Brick) setxattr(op string, o *object, k *kfd, xs *xlator.Dict, flags uint32, killSGID bool) (*xlator.Empty, error) {
+func (b *Brick) setxattr(c *xlator.Call, op string, o *object, k *kfd, xs *xlator.Dict, flags uint32, killSGID bool) (*xlator.Empty, error) {
 	for _, x := range xs.Pairs() {
 		if err := changeable(x.Key); err != nil {
 			return nil, fail(op+" "+x.Key, o.gfid, "", err)
+		}
+	}
+	if flags&unix.XATTR_CREATE != 0 && c.Journal != nil {
+		before, again := intended(c, intentSetxattr)
+		if again && before.A == o.gfid {
+			flags &^= unix.XATTR_CREATE // some may be there since
+		} else if err := intendCreate(c, o, k, xs); err != nil {
+			return nil, fail(op, o.gfid, "", err)
 		}
 	}
 	for _, x := range xs.Pairs() {
@@ -159,6 +167,17 @@ func (b *Brick) setxattr(op string, o *object, k *kfd, xs *xlator.Dict, flags ui
 	return &xlator.Empty{}, nil
 }
 
+// intendCreate records that attributes are to be made which are not there yet.
+func intendCreate(c *xlator.Call, o *object, k *kfd, xs *xlator.Dict) error {
+	for _, x := range xs.Pairs() {
+		if hasXattr(k, x.Key) {
+			return unix.EEXIST
+		}
+	}
+	c.Intend(xlator.Intent{Kind: intentSetxattr, A: o.gfid})
+	return nil
+}
+
 func dropSGID(k *kfd) error {
 	var st unix.Statx_t
 	if err := statFD(k.n, &st); err != nil || st.Mode&unix.S_ISGID == 0 {
@@ -168,7 +187,7 @@ func dropSGID(k *kfd) error {
 }
 
 // Removexattr implements xlator.Fops.
-func (b *Brick) Removexattr(_ context.Context, r *xlator.RemovexattrReq) (*xlator.Empty, error) {
+func (b *Brick) Removexattr(ctx context.Context, r *xlator.RemovexattrReq) (*xlator.Empty, error) {
 	p := b.rt.enter()
 	defer p.out()
 	o, k, err := b.acquire(r.Inode)
@@ -176,24 +195,30 @@ func (b *Brick) Removexattr(_ context.Context, r *xlator.RemovexattrReq) (*xlato
 		return nil, fail("removexattr "+r.Name, r.Inode.GFID(), "", err)
 	}
 	defer k.put()
-	return b.removexattr(o, k, r.Name)
+	return b.removexattr(xlator.CallFrom(ctx), o, k, r.Name)
 }
 
 // Fremovexattr implements xlator.Fops.
-func (b *Brick) Fremovexattr(_ context.Context, r *xlator.FremovexattrReq) (*xlator.Empty, error) {
+func (b *Brick) Fremovexattr(ctx context.Context, r *xlator.FremovexattrReq) (*xlator.Empty, error) {
 	d, err := b.descriptor(r.FD)
 	if err != nil {
 		return nil, fail("fremovexattr "+r.Name, r.FD.Inode().GFID(), "", err)
 	}
 	p := b.rt.enter()
 	defer p.out()
-	return b.removexattr(d.obj, d.kfd, r.Name)
+	return b.removexattr(xlator.CallFrom(ctx), d.obj, d.kfd, r.Name)
 }
 
-func (b *Brick) removexattr(o *object, k *kfd, name string) (*xlator.Empty, error) {
+func (b *Brick) removexattr(c *xlator.Call, o *object, k *kfd, name string) (*xlator.Empty, error) {
 	err := changeable(name)
 	if err == nil {
-		err = k.removexattr(name)
+		before, again := intended(c, intentRemovexattr)
+		if again = again && before.A == o.gfid; !again && c.Journal != nil && hasXattr(k, name) {
+			c.Intend(xlator.Intent{Kind: intentRemovexattr, A: o.gfid})
+		}
+		if err = k.removexattr(name); err == unix.ENODATA && again {
+			err = nil // an earlier process removed it
+		}
 	}
 	if err != nil {
 		return nil, fail("removexattr "+name, o.gfid, "", err)
