@@ -9,7 +9,6 @@ import (
 type waiter struct {
 	r     *Request
 	slots int
-	ping  bool
 	k     *call
 	err   error
 	ready chan struct{} // closed when k or err is set

@@ -73,7 +73,6 @@ type Conn struct {
 	outstanding, blocking  int
 	expected               int // bytes of large replies that are outstanding
 	events                 []event
-	pings                  uint64
 }
 
 // Open begins on a fresh memory (whatever was in it is lost) and a connected

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,6 +66,50 @@ func TestWhatNoServerMaySendCostsTheConnectionAndSaysWhy(t *testing.T) {
 				t.Errorf("logged %q", line)
 			}
 		})
+	}
+}
+
+// TestReplyToWhatWasNotSentCostsTheConnection: a server that guesses xids does
+// not get slots freed whose bytes are still to be sent.
+func TestReplyToWhatWasNotSentCostsTheConnection(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	mem, err := Private(small())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := Dial(t.Context(), "tcp", l.Addr().String(), SocketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(mem, conn, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAll(t, c, mem)
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	ended := make(chan error, 2)
+	for i := range 2 { // the first fills the socket, the second waits behind it
+		go func() {
+			_, err := c.Call(within(t), &Request{Prog: 7, Payload: make([]byte, 32<<20)})
+			ended <- err
+		}()
+		waitFor(t, c, func() bool { return c.outstanding == i+1 && c.written > 0 && !c.sock.flying })
+	}
+	if _, err := server.Write(replyTo(2, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := <-ended; !errors.Is(err, syscall.EPROTO) {
+			t.Errorf("ended with %v", err)
+		}
 	}
 }
 
