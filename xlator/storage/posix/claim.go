@@ -55,8 +55,9 @@ func (rt *Runtime) inspect() error {
 	unix.Close(fd)
 	rt.root = &object{gfid: xlator.RootGFID, typ: xlator.TypeDirectory, fh: string(h.key()), ino: st.Ino}
 	rt.byGFID.add(string(rt.root.gfid[:]), rt.root, func(*object) bool { return false })
+	rt.root.mdata.Store(hasXattr(rt.rootFD, xattrMdata))
 	rt.publish(rt.root)
-	return rt.refuseMounts()
+	return nil
 }
 
 // refuseMounts looks for other file systems mounted inside the directory: what
@@ -94,8 +95,11 @@ func mountsInside(table io.Reader, dir string) (found []string) {
 	return found
 }
 
-// judge decides, from what is on disk, whether the directory may be used.
+// judge decides whether the directory may be used.
 func (rt *Runtime) judge(c claim) error {
+	if err := rt.refuseMounts(); err != nil {
+		return err
+	}
 	id, err := rt.rootID(xattrVolume)
 	if err != nil {
 		return err

@@ -100,18 +100,22 @@ func (rt *Runtime) prepareRoot() (err error) {
 	if err != nil && err != unix.EEXIST {
 		return wrap(err)
 	}
-	if rt.staging, err = rt.folder(stagingName); err != nil {
-		return wrap(err)
-	}
-	if rt.orphans, err = rt.folder(orphansName); err != nil {
-		return wrap(err)
-	}
-	rt.root.mdata.Store(hasXattr(rt.rootFD, xattrMdata))
 	fd, err := openat(rt.rootFD.n, ".", unix.O_TMPFILE|unix.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("brick directory %s: its file system makes no files without a name (O_TMPFILE; ext4, xfs, btrfs and tmpfs do): %w", rt.dir, err)
 	}
 	return wrap(unix.Close(fd))
+}
+
+// openFolders makes and opens the folders beside the handles.
+func (rt *Runtime) openFolders() (err error) {
+	if rt.staging, err = rt.folder(stagingName); err == nil {
+		rt.orphans, err = rt.folder(orphansName)
+	}
+	if err != nil {
+		return fmt.Errorf("brick directory %s: set up %s: %w", rt.dir, metaName, err)
+	}
+	return nil
 }
 
 func (rt *Runtime) folder(name string) (int, error) {

@@ -30,24 +30,14 @@ func (rt *Runtime) takeLock(c claim) error {
 	if err := unix.Mkdirat(rt.rootFD.n, metaName, 0o700); err != nil && err != unix.EEXIST {
 		return fmt.Errorf("brick directory %s: make %s: %w", rt.dir, metaName, err)
 	}
-	var err error
-	if rt.meta, err = openat(rt.rootFD.n, metaName, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0); err != nil {
-		return fmt.Errorf("brick directory %s: open %s: %w", rt.dir, metaName, err)
+	if err := rt.openMeta(); err != nil {
+		return err
 	}
 	fd, err := openat(rt.meta, lockName, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return fmt.Errorf("brick directory %s: open lock file: %w", rt.dir, err)
 	}
-	path := filepath.Join(rt.dir, metaName, lockName)
-	if rt.lock, err = inherit(fd, path, c); err != nil {
-		unix.Close(fd)
-		return fmt.Errorf("brick directory %s: %w", rt.dir, err)
-	}
-	if rt.lock != nil {
-		unix.Close(fd)
-		return rt.signLock()
-	}
-	rt.lock = &lockFile{File: os.NewFile(uintptr(fd), path)}
+	rt.lock = &lockFile{File: os.NewFile(uintptr(fd), rt.lockPath())}
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("brick directory %s is in use by %s; unmount it there first, or mount through that mount: %w", rt.dir, rt.lock.owner(), unix.EBUSY)
 	}
@@ -60,27 +50,41 @@ func (rt *Runtime) takeLock(c claim) error {
 	return rt.signLock()
 }
 
-// inherit returns the lock that an earlier worker of the mount took, nil if
-// there is none. fd is the lock file of today: a lock on one that has been
-// removed meanwhile keeps nobody out.
-func inherit(fd int, path string, c claim) (*lockFile, error) {
+func (rt *Runtime) lockPath() string { return filepath.Join(rt.dir, metaName, lockName) }
+
+func (rt *Runtime) openMeta() (err error) {
+	if rt.meta >= 0 {
+		return nil
+	}
+	if rt.meta, err = openat(rt.rootFD.n, metaName, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0); err != nil {
+		return fmt.Errorf("brick directory %s: open %s: %w", rt.dir, metaName, err)
+	}
+	return nil
+}
+
+// inheritLock takes over the lock that an earlier worker of the mount took, and
+// reports whether there is one. A lock on a file that is not the lock file any
+// more keeps nobody out and is none.
+func (rt *Runtime) inheritLock(c claim) (bool, error) {
 	if c.keeper == nil {
-		return nil, nil
+		return false, nil
 	}
 	kept, ok, err := c.keeper.Kept(c.name)
 	if err != nil {
-		return nil, fmt.Errorf("ask the keeper for the lock: %w", err)
+		return false, fmt.Errorf("brick directory %s: ask the keeper for the lock: %w", rt.dir, err)
 	}
 	if !ok {
-		return nil, nil
+		return false, nil
 	}
-	var a, b unix.Stat_t
-	if unix.Fstat(fd, &a) == nil && unix.Fstat(kept, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino &&
-		unix.Flock(kept, unix.LOCK_EX|unix.LOCK_NB) == nil {
-		return &lockFile{os.NewFile(uintptr(kept), path), c.keeper, c.name, true}, nil
+	var st unix.Stat_t
+	var today unix.Statx_t
+	if unix.Fstat(kept, &st) != nil || rt.openMeta() != nil || statName(rt.meta, lockName, &today) != nil ||
+		st.Ino != today.Ino || st.Dev != unix.Mkdev(today.Dev_major, today.Dev_minor) || unix.Flock(kept, unix.LOCK_EX|unix.LOCK_NB) != nil {
+		unix.Close(kept)
+		return false, nil
 	}
-	unix.Close(kept)
-	return nil, nil
+	rt.lock = &lockFile{os.NewFile(uintptr(kept), rt.lockPath()), c.keeper, c.name, true}
+	return true, nil
 }
 
 // signLock says in the file which process serves the directory, for people.
@@ -102,7 +106,11 @@ func (l *lockFile) owner() string {
 	n, _ := l.ReadAt(b, 0)
 	line, _, _ := strings.Cut(string(b[:n]), "\n")
 	if pid, err := strconv.Atoi(line); err == nil {
-		return "process " + strconv.Itoa(pid)
+		who := "process " + strconv.Itoa(pid)
+		if pid > 0 && unix.Kill(pid, 0) == unix.ESRCH {
+			who += " (which is gone; its mount's keeper has the lock, and starts another)"
+		}
+		return who
 	}
 	return "another process"
 }

@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"testing"
@@ -21,6 +22,8 @@ type request struct {
 	// users are files that have base fds.
 	users []byte
 	act   func(b *brick) string
+	// from is the mark after which workers are killed; 0: markRequest.
+	from int
 }
 
 // worker takes the brick into use, as the process that serves the mount.
@@ -78,6 +81,7 @@ func (c *request) undisturbed(t testing.TB, in string, j xlator.Journal) (answer
 func TestKilledAtAnySystemCall(t *testing.T) {
 	in := memoryDir(t)
 	for _, c := range requests {
+		from := cmp.Or(c.from, markRequest)
 		t.Run(c.name, func(t *testing.T) {
 			j, path := newJournal(t)
 			answer, disk := c.undisturbed(t, in, j)
@@ -88,7 +92,7 @@ func TestKilledAtAnySystemCall(t *testing.T) {
 			for ; !t.Failed(); n++ {
 				j.reset()
 				dir := c.prepare(t, in)
-				at, done := c.killWorker(t, dir, path, markRequest, n)
+				at, done := c.killWorker(t, dir, path, from, n)
 				if done {
 					break
 				}

@@ -1,6 +1,9 @@
 package posix
 
 import (
+	"os"
+	"path/filepath"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/xlator"
@@ -205,7 +208,55 @@ func behindOurBack(b *brick) {
 
 func gfidBytes(n byte) []byte { g := fixed(n); return g[:] }
 
+// plainFolder makes the brick what it was before its first mount: a folder with
+// data.
+func plainFolder(b *brick) {
+	b.t.Helper()
+	b.must(os.Mkdir(b.path("d"), 0o755))
+	b.must(os.WriteFile(b.path("d", "f"), []byte("data"), 0o644))
+	b.must(os.RemoveAll(b.path(metaName)))
+	for _, name := range []string{xattrGFID, xattrVolume, xattrMark} {
+		b.must(unix.Removexattr(b.dir, name))
+	}
+}
+
+// leftovers is what a crash may leave in the staging and unlink folders: half a
+// file, folder and FIFO, a renamed folder's handle and one that is not, a file
+// that is open and one that is not, a folder being removed and one that is gone.
+func leftovers(b *brick) {
+	b.t.Helper()
+	twoDirs(b)
+	b.haveFile(3, 0, "f")
+	staged := func(name string) string { return b.path(metaName, stagingName, name) }
+	orphan := func(n byte) string { return b.path(metaName, orphansName, fixed(n).String()) }
+	name := func(n byte) string { return fixed(n).String() + ".1" }
+	b.must(os.WriteFile(staged(name(51)), nil, 0o600))
+	b.must(os.Mkdir(staged(name(52)), 0o700))
+	b.must(unix.Mkfifo(staged(name(53)), 0o600))
+	for _, n := range []byte{51, 52, 53, 54} {
+		b.must(os.MkdirAll(filepath.Dir(b.handle(fixed(n))), 0o700))
+	}
+	b.must(os.Link(staged(name(53)), b.handle(fixed(53))))
+	b.must(os.Symlink(dirTarget(fixed(1), "new"), b.handle(fixed(52))))
+	b.must(os.Rename(b.path("d1", "e"), b.path("d2", "moved")))
+	b.must(os.Symlink(dirTarget(fixed(2), "moved"), staged(preparedPrefix+name(21))))
+	b.must(os.Symlink(dirTarget(fixed(1), "new"), staged(preparedPrefix+name(22))))
+	b.must(os.Link(b.handle(fixed(2)), orphan(2)))
+	b.must(os.Symlink(dirTarget(fixed(1), "gone"), b.handle(fixed(54))))
+	b.must(os.Link(b.handle(fixed(54)), orphan(54)))
+	b.must(os.Rename(b.handle(fixed(3)), orphan(3)))
+	b.haveFile(61, 0, "open")
+	b.haveFile(62, 0, "closed")
+	for n, path := range map[byte]string{61: "open", 62: "closed"} {
+		b.must(os.Rename(b.handle(fixed(n)), orphan(n)))
+		b.must(os.Remove(b.path(path)))
+	}
+}
+
 var requests = []request{
+	{name: "first start", disk: plainFolder, act: unlinks(0, "none"), from: markStart},
+	{name: "start after a crash", disk: leftovers, users: []byte{61}, act: unlinks(0, "none"), from: markStart},
+
 	{name: "create exclusively", act: creates(0, "n", unix.O_EXCL)},
 	{name: "create", act: creates(0, "n", 0)},
 	{name: "create in a folder with a default ACL", disk: inherits, act: creates(1, "n", 0)},

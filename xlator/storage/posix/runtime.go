@@ -152,20 +152,52 @@ func openRuntime(dir string, c claim) (rt *Runtime, err error) {
 	if err = rt.inspect(); err != nil {
 		return rt, err
 	}
+	resumed, err := rt.inheritLock(c)
+	if err != nil {
+		return rt, err
+	}
+	if resumed {
+		return rt, rt.resume(c)
+	}
 	// What the directory is gets decided before anything in it is changed.
-	if err = rt.judge(c); err != nil {
-		return rt, err
+	for _, step := range []func() error{
+		func() error { return rt.judge(c) },
+		func() error { return rt.takeLock(c) },
+		func() error { return rt.mark(c) },
+		rt.prepareRoot,
+		rt.openFolders,
+		rt.sweep,
+	} {
+		if err = step(); err != nil {
+			return rt, err
+		}
 	}
-	if err = rt.takeLock(c); err != nil {
-		return rt, err
+	return rt, nil
+}
+
+// resume takes a directory into use that is this mount's already: a worker died.
+// What a new mount would be refused for is no reason to end one that lives, nor
+// is what a disk that is full or has failed keeps from being put in order.
+func (rt *Runtime) resume(c claim) error {
+	for _, step := range []func() error{
+		func() error { return rt.judge(c) },
+		rt.signLock,
+		rt.prepareRoot,
+	} {
+		if err := step(); err != nil {
+			rt.log.Warn("brick of a mount that goes on is not as a new one should be", "brick", rt.dir, "error", err)
+		}
 	}
-	if err = rt.mark(c); err != nil {
-		return rt, err
+	if err := rt.mark(c); err != nil {
+		return err
 	}
-	if err = rt.prepareRoot(); err != nil {
-		return rt, err
+	if err := rt.openFolders(); err != nil {
+		return err
 	}
-	return rt, rt.sweep()
+	if err := rt.sweep(); err != nil {
+		rt.log.Warn("not all that a crash left could be put in order", "brick", rt.dir, "error", err)
+	}
+	return nil
 }
 
 // Close ends the use of the directory. Nobody uses the runtime any more. A file

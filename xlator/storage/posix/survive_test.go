@@ -91,6 +91,35 @@ func TestTheLockOfAMountHoldsWhileNoWorkerLives(t *testing.T) {
 	mount(t, dir, nil)
 }
 
+// TestAMountGoesOnWhereANewOneWouldBeRefused: what has become of the directory
+// since the mount began is no reason not to start the next worker.
+func TestAMountGoesOnWhereANewOneWouldBeRefused(t *testing.T) {
+	dir := newDir(t)
+	k := newKeeper(t)
+	b := mountWith(t, dir, k, nil)
+	f := b.file(b.root, "f", "data").GFID()
+	b.mkdir(b.root, "in")
+	b.die()
+	b.must(os.WriteFile(b.path(metaName, stagingName, "left"), nil, 0o600))
+	in := b.path("in")
+	// Another file system inside, and the disk has become read-only.
+	for _, m := range []struct {
+		from, to, typ string
+		flags         uintptr
+	}{{"none", in, "tmpfs", 0}, {dir, dir, "", unix.MS_BIND | unix.MS_REC}, {"", dir, "", unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY}} {
+		b.must(unix.Mount(m.from, m.to, m.typ, m.flags, ""))
+	}
+	t.Cleanup(func() { _ = unix.Unmount(in, unix.MNT_DETACH) })
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	refuse(t, map[string]string{"directory": dir}, xlator.MountOptions{})
+	b = mountWith(t, dir, k, nil)
+	if got := b.read(b.open(b.w.Inodes.Get(f, xlator.TypeRegular), unix.O_RDONLY), 0, 9); got != "data" {
+		t.Fatalf("read %q", got)
+	}
+	_, err := b.Unlink(b.ctx, &xlator.UnlinkReq{Parent: b.root, Name: "f"})
+	want(t, err, unix.EROFS)
+}
+
 func TestAFailedFirstStartKeepsNoLock(t *testing.T) {
 	dir := newDir(t)
 	k := newKeeper(t)

@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,10 +13,9 @@ import (
 )
 
 // sweep removes what a crash left behind, but not what applications have open.
+// An entry that cannot be dealt with does not keep it from the others.
 func (rt *Runtime) sweep() error {
-	if err := rt.sweepHandles(); err != nil {
-		return fmt.Errorf("brick directory %s: use handles in %s/%s: %w", rt.dir, metaName, stagingName, err)
-	}
+	errs := []error{rt.sweepHandles()}
 	for _, f := range []struct {
 		fd   int
 		name string
@@ -23,23 +23,24 @@ func (rt *Runtime) sweep() error {
 	}{{rt.staging, stagingName, rt.sweepStaged}, {rt.orphans, orphansName, rt.sweepOrphan}} {
 		names, err := namesIn(f.fd)
 		if err != nil {
-			return fmt.Errorf("brick directory %s: read %s/%s: %w", rt.dir, metaName, f.name, err)
+			errs = append(errs, fmt.Errorf("brick directory %s: read %s/%s: %w", rt.dir, metaName, f.name, err))
 		}
-		kept := 0
+		cleared, kept := 0, 0
 		for _, n := range names {
-			stays, err := f.one(n)
-			if err != nil {
-				return fmt.Errorf("brick directory %s: clear %s/%s/%s: %w", rt.dir, metaName, f.name, n, err)
-			}
-			if stays {
+			switch stays, err := f.one(n); {
+			case err != nil:
+				errs = append(errs, fmt.Errorf("brick directory %s: clear %s/%s/%s: %w", rt.dir, metaName, f.name, n, err))
+			case stays:
 				kept++
+			default:
+				cleared++
 			}
 		}
 		if len(names) > 0 {
-			rt.log.Info("cleared what a crash left", "brick", rt.dir, "folder", f.name, "entries", len(names)-kept, "open", kept)
+			rt.log.Info("cleared what a crash left", "brick", rt.dir, "folder", f.name, "entries", cleared, "open", kept)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func namesIn(fd int) ([]string, error) {
@@ -60,24 +61,27 @@ func namesIn(fd int) ([]string, error) {
 // lead through another that has to be completed first.
 func (rt *Runtime) sweepHandles() error {
 	names, err := namesIn(rt.staging)
-	for used := true; used && err == nil; {
+	if err != nil {
+		return fmt.Errorf("brick directory %s: read %s/%s: %w", rt.dir, metaName, stagingName, err)
+	}
+	for used := true; used; {
 		used = false
 		left := names[:0]
 		for _, name := range names {
 			g, prepared := preparedHandle(name)
-			target, e := readlink(rt.staging, name)
-			if !prepared || e != nil || !rt.leadsTo(target, g) {
+			target, err := readlink(rt.staging, name)
+			if !prepared || err != nil || !rt.leadsTo(target, g) {
 				left = append(left, name)
 				continue
 			}
-			if e := rt.useDirHandle(g, name); e != nil {
-				return e
+			if err := rt.useDirHandle(g, name); err != nil {
+				return fmt.Errorf("brick directory %s: use %s/%s/%s: %w", rt.dir, metaName, stagingName, name, err)
 			}
 			used = true
 		}
 		names = left
 	}
-	return err
+	return nil
 }
 
 // preparedHandle reads a name that stageDirHandle gave.
@@ -90,6 +94,11 @@ func preparedHandle(name string) (g xlator.GFID, ok bool) {
 
 // sweepStaged removes an object that never got its name, with its handle.
 func (rt *Runtime) sweepStaged(name string) (kept bool, err error) {
+	if g, prepared := preparedHandle(name); prepared {
+		if target, err := readlink(rt.staging, name); err == nil && rt.leadsTo(target, g) {
+			return true, nil // it could not be used this time
+		}
+	}
 	text, _, _ := strings.Cut(name, ".")
 	if g, err := xlator.ParseGFID(text); err == nil {
 		if err := rt.dropHandle(rt.staging, name, g); err != nil {
