@@ -103,6 +103,14 @@ func Adopt(cfg Config, o *Offered) (*Keeper, error) {
 // Adopt offers the mount to a new keeper, and serves under it from then on. conn
 // is the Link's, or is closed.
 func (l *Link) Adopt(conn *Conn) error {
+	err := l.offerTo(conn)
+	if err == nil {
+		l.wg.Go(func() { l.tell(KeeperOn) })
+	}
+	return err
+}
+
+func (l *Link) offerTo(conn *Conn) error {
 	l.askMu.Lock() // nobody gives away a descriptor meanwhile that the new one does not get
 	defer l.askMu.Unlock()
 	l.mu.Lock()
@@ -127,6 +135,5 @@ func (l *Link) Adopt(conn *Conn) error {
 	l.at = at
 	l.mu.Unlock()
 	l.listen(at)
-	l.wg.Go(func() { l.tell(KeeperOn) })
 	return nil
 }

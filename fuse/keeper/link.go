@@ -26,17 +26,18 @@ const (
 // xlator.Descriptors.
 type Link struct {
 	// Constant after construction.
-	store *Store
-	offer Message // what this process serves, for another keeper
-	news  chan News
-	quit  chan struct{} // closed by Close
-	wg    sync.WaitGroup
+	store   *Store
+	offer   Message // what this process serves, for another keeper
+	service string  // address of the keeper, if it is one for many mounts
+	pending *Conn   // to it, before there is a mount
+	news    chan News
+	quit    chan struct{} // closed by Close
+	wg      sync.WaitGroup
 
 	askMu sync.Mutex // held by who waits for an answer
 
-	mu      sync.Mutex
-	at      *attachment // guarded by mu; nil: the keeper is gone
-	service string      // guarded by mu; its address, if it is one
+	mu sync.Mutex
+	at *attachment // guarded by mu; nil: the keeper is gone
 }
 
 // attachment is one keeper.
@@ -155,6 +156,9 @@ func (l *Link) lose(at *attachment) {
 	if lost {
 		at.conn.Close()
 		l.tell(KeeperOff)
+		if l.service != "" {
+			l.wg.Go(l.rejoin)
+		}
 	}
 }
 
@@ -284,6 +288,9 @@ func lonely(_ answer, err error) error {
 // Close ends the connection, and lets go of the descriptors.
 func (l *Link) Close() {
 	close(l.quit)
+	if l.pending != nil {
+		l.pending.Close()
+	}
 	if at := l.attached(); at != nil {
 		at.conn.Close()
 	}

@@ -23,7 +23,7 @@ func ev(what int) Event    { return Event{What: what} }
 func died(d Death) Event   { return Event{What: EvDied, Death: d} }
 func steady(d Death) Event { return Event{What: EvDied, Death: d, Steady: true} }
 
-var served = State{Phase: Serving, Served: true}
+var serving = State{Phase: Serving, Served: true}
 
 func TestStepsOfALife(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -34,32 +34,32 @@ func TestStepsOfALife(t *testing.T) {
 	}{
 		"a new mount":             {State{}, []Event{ev(EvReady)}, Serving, []Action{ActStopClock}},
 		"the first worker cannot": {State{}, []Event{died(Refused)}, Ended, []Action{ActFinish}},
-		"unmounted":               {served, []Event{died(Unmounted)}, Ended, []Action{ActFinish}},
-		"killed":                  {served, []Event{died(Killed), ev(EvReady)}, Serving, []Action{ActClock, ActStart, ActStopClock}},
-		"crashed twice": {served, []Event{died(Crashed), died(Crashed), ev(EvPaused), ev(EvReady)}, Serving,
+		"unmounted":               {serving, []Event{died(Unmounted)}, Ended, []Action{ActFinish}},
+		"killed":                  {serving, []Event{died(Killed), ev(EvReady)}, Serving, []Action{ActClock, ActStart, ActStopClock}},
+		"crashed twice": {serving, []Event{died(Crashed), died(Crashed), ev(EvPaused), ev(EvReady)}, Serving,
 			[]Action{ActClock, ActStart, ActClock, ActPause, ActStart, ActStopClock}},
-		"too late while waiting": {served, []Event{died(Crashed), died(Crashed), ev(EvDeadline), ev(EvPaused), ev(EvGone)}, Ended,
+		"too late while waiting": {serving, []Event{died(Crashed), died(Crashed), ev(EvDeadline), ev(EvPaused), ev(EvGone)}, Ended,
 			[]Action{ActClock, ActStart, ActClock, ActPause, ActAnswer, ActFinish}},
-		"too late while a worker hangs": {served, []Event{died(Killed), ev(EvDeadline), died(Crashed)}, Dead,
+		"too late while a worker hangs": {serving, []Event{died(Killed), ev(EvDeadline), died(Crashed)}, Dead,
 			[]Action{ActClock, ActStart, ActKill, ActAnswer}},
-		"an upgrade": {served, []Event{ev(EvUpgrade), ev(EvPrepared), died(Left), ev(EvReady)}, Serving,
+		"an upgrade": {serving, []Event{ev(EvUpgrade), ev(EvPrepared), died(Left), ev(EvReady)}, Serving,
 			[]Action{ActStartNew, ActDrain, ActClock, ActGoNew, ActStopClock, ActDone}},
-		"an upgrade to what does not start": {served, []Event{ev(EvUpgrade), ev(EvNewDied)}, Serving, []Action{ActStartNew, ActKillNew, ActUndone}},
-		"an upgrade to what hangs at first": {served, []Event{ev(EvUpgrade), ev(EvTooLate)}, Serving, []Action{ActStartNew, ActKillNew, ActUndone}},
-		"an upgrade to what hangs at last": {served, []Event{ev(EvUpgrade), ev(EvPrepared), died(Left), ev(EvTooLate), died(Crashed), ev(EvReady)}, Serving,
+		"an upgrade to what does not start": {serving, []Event{ev(EvUpgrade), ev(EvNewDied)}, Serving, []Action{ActStartNew, ActKillNew, ActUndone}},
+		"an upgrade to what hangs at first": {serving, []Event{ev(EvUpgrade), ev(EvTooLate)}, Serving, []Action{ActStartNew, ActKillNew, ActUndone}},
+		"an upgrade to what hangs at last": {serving, []Event{ev(EvUpgrade), ev(EvPrepared), died(Left), ev(EvTooLate), died(Crashed), ev(EvReady)}, Serving,
 			[]Action{ActStartNew, ActDrain, ActClock, ActGoNew, ActKill, ActUndone, ActStopClock, ActClock, ActStart, ActStopClock}},
-		"an upgrade whose worker dies while the old one drains": {served, []Event{ev(EvUpgrade), ev(EvPrepared), ev(EvNewDied), died(Left), ev(EvReady)}, Serving,
+		"an upgrade whose worker dies while the old one drains": {serving, []Event{ev(EvUpgrade), ev(EvPrepared), ev(EvNewDied), died(Left), ev(EvReady)}, Serving,
 			[]Action{ActStartNew, ActDrain, ActUndone, ActClock, ActStart, ActStopClock}},
-		"a drain that hangs": {served, []Event{ev(EvUpgrade), ev(EvPrepared), ev(EvTooLate), died(Crashed), ev(EvReady)}, Serving,
+		"a drain that hangs": {serving, []Event{ev(EvUpgrade), ev(EvPrepared), ev(EvTooLate), died(Crashed), ev(EvReady)}, Serving,
 			[]Action{ActStartNew, ActDrain, ActKill, ActClock, ActGoNew, ActStopClock, ActDone}},
-		"killed while an upgrade gets ready": {served, []Event{ev(EvUpgrade), died(Killed), ev(EvNewDied), ev(EvReady)}, Serving,
+		"killed while an upgrade gets ready": {serving, []Event{ev(EvUpgrade), died(Killed), ev(EvNewDied), ev(EvReady)}, Serving,
 			[]Action{ActStartNew, ActKillNew, ActUndone, ActClock, ActStart, ActStopClock}},
-		"unmounted during an upgrade": {served, []Event{ev(EvUpgrade), ev(EvPrepared), died(Unmounted)}, Ended,
+		"unmounted during an upgrade": {serving, []Event{ev(EvUpgrade), ev(EvPrepared), died(Unmounted)}, Ended,
 			[]Action{ActStartNew, ActDrain, ActKillNew, ActUndone, ActFinish}},
-		"an upgrade at the wrong time": {served, []Event{died(Killed), ev(EvUpgrade)}, Starting, []Action{ActClock, ActStart, ActRefuse}},
-		"a new program that crashes when it serves": {served, []Event{ev(EvUpgrade), ev(EvPrepared), died(Left), ev(EvReady), died(Crashed)}, Starting,
+		"an upgrade at the wrong time": {serving, []Event{died(Killed), ev(EvUpgrade)}, Starting, []Action{ActClock, ActStart, ActRefuse}},
+		"a new program that crashes when it serves": {serving, []Event{ev(EvUpgrade), ev(EvPrepared), died(Left), ev(EvReady), died(Crashed)}, Starting,
 			[]Action{ActStartNew, ActDrain, ActClock, ActGoNew, ActStopClock, ActDone, ActClock, ActRollBack, ActStart}},
-		"a new program that crashes later": {served, []Event{ev(EvUpgrade), ev(EvPrepared), died(Left), ev(EvReady), steady(Crashed)}, Starting,
+		"a new program that crashes later": {serving, []Event{ev(EvUpgrade), ev(EvPrepared), died(Left), ev(EvReady), steady(Crashed)}, Starting,
 			[]Action{ActStartNew, ActDrain, ActClock, ActGoNew, ActStopClock, ActDone, ActClock, ActStart}},
 		"revived": {State{Phase: Dead, Served: true, Late: true}, []Event{ev(EvUpgrade), ev(EvPrepared), ev(EvReady)}, Serving,
 			[]Action{ActStartNew, ActStopAnswer, ActGoNew, ActStopClock, ActDone}},
@@ -76,7 +76,7 @@ func TestStepsOfALife(t *testing.T) {
 }
 
 func TestPausesGrowOnlyInASeriesOfCrashes(t *testing.T) {
-	s := served
+	s := serving
 	var waits []time.Duration
 	crash := func(e Event) {
 		var did []Action

@@ -3,7 +3,6 @@ package keeper
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -99,14 +98,12 @@ func (s *Store) SendAll(c *Conn, m Message) error {
 	return c.Send(m, fds...)
 }
 
-// Kept lists the names under which translators keep something.
-func (s *Store) Kept() (names []string) {
+// names lists what is stored.
+func (s *Store) names() (names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n := range s.fds {
-		if k, ok := strings.CutPrefix(n, keptFD); ok {
-			names = append(names, k)
-		}
+		names = append(names, n)
 	}
 	slices.Sort(names)
 	return names

@@ -128,6 +128,12 @@ func (m *mounting) start(log *os.File, logFile string) (*exec.Cmd, *os.File, err
 	if m.sloppy {
 		args = append(args, "--sloppy")
 	}
+	if m.replace {
+		args = append(args, "--replace")
+	}
+	// A file in some other mount is nothing to keep open as long as this one
+	// stands. (Old kernels cannot say so in one call; then they stay.)
+	_ = daemon.DropInherited()
 	c := exec.Command("/proc/self/exe")
 	c.Args = args
 	c.Env = append(os.Environ(), readyEnv+"=3")

@@ -26,6 +26,7 @@ type mounting struct {
 	options            []string // lists as after -o
 	foreground         bool
 	adopt              bool // a mount that is there
+	replace            bool // who serves it for a keeper service
 	sloppy             bool
 	fake               bool // check only
 	quiet              bool
@@ -82,6 +83,7 @@ the next worker should this one die.
 	f.StringVar(&logLevel, "log-level", "INFO", "TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or NONE")
 	f.StringVar(&metrics, "metrics", "", "serve Prometheus metrics at HOST:PORT or unix:/PATH")
 	f.BoolVar(&m.adopt, "adopt", false, "give the mount at MOUNTPOINT, which has lost its keeper, a new one; there is no SOURCE then")
+	f.BoolVar(&m.replace, "replace", false, "with --keeper unix:/PATH: take the place of a process that serves the mount")
 	f.BoolVar(&alone, "no-keeper", false, "one process: the mount does not survive it (-o keeper=off)")
 	f.StringVar(&kept, "keeper", "on", "on, off, or unix:/PATH of a keeper service (-o keeper=...)")
 	f.BoolVar(&m.sloppy, "sloppy", false, "ignore unknown mount options")
@@ -151,6 +153,9 @@ func (m *mounting) run(ctx context.Context) error {
 	if err != nil {
 		return mountFailed(err)
 	}
+	if m.replace && opts.KeeperService() == "" {
+		return errors.New("--replace is for a mount that a keeper service keeps (--keeper unix:/PATH)")
+	}
 	if os.Geteuid() != 0 {
 		return mountFailed(errors.New("mounting needs root"))
 	}
@@ -165,9 +170,9 @@ func (m *mounting) run(ctx context.Context) error {
 	}
 	switch {
 	case isChild():
-		return runChild(ctx, cfg, serve)
+		return runChild(ctx, cfg, m.serve)
 	case m.foreground:
-		return mountFailed(serve(ctx, cfg, func(r daemon.Ready) {
+		return mountFailed(m.serve(ctx, cfg, func(r daemon.Ready) {
 			fmt.Printf("mounted %s on %s\n", m.source, r.Mountpoint)
 			warn(r)
 		}))
@@ -212,9 +217,12 @@ func configOf(source, mountpoint string, opts mountopt.Options) daemon.Config {
 }
 
 // serve is the process of a mount that stays.
-func serve(ctx context.Context, cfg daemon.Config, ready func(daemon.Ready)) error {
-	if cfg.Options.Keeper == "off" {
+func (m *mounting) serve(ctx context.Context, cfg daemon.Config, ready func(daemon.Ready)) error {
+	switch {
+	case cfg.Options.Keeper == "off":
 		return daemon.Run(ctx, cfg, ready)
+	case cfg.Options.KeeperService() != "":
+		return daemon.Join(ctx, cfg, m.replace, ready)
 	}
 	return daemon.Keep(ctx, cfg, ready)
 }

@@ -83,7 +83,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newMount(), newUmount(), newReload(), newSet(), newStatus(), newGraph(), newDump(), newUpgrade(), newWorker(), newVersion())
+	root.AddCommand(newMount(), newUmount(), newReload(), newSet(), newStatus(), newGraph(), newDump(), newUpgrade(), newKeeper(), newWorker(), newVersion())
 	return root
 }
 

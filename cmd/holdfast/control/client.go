@@ -38,12 +38,17 @@ func (c *Client) Mount() Mount { return c.mount }
 // ctx bounds the whole. When the process dies over it, the next one is asked,
 // unless that could do something twice.
 func (c *Client) Ask(ctx context.Context, r Request, body any) error {
+	if err := c.waits(); err != nil {
+		return err
+	}
 	once := r.Op == OpUpgrade || r.Op == OpAdopt
 	for {
 		err := c.ask(ctx, &r, body)
 		switch {
 		case err == nil:
 			return nil
+		case ctx.Err() != nil && c.waits() != nil:
+			return c.waits()
 		case ctx.Err() != nil:
 			return fmt.Errorf("%s: no answer from its process in time (%s)", c.mount.Mountpoint, r.Op)
 		case once || !errors.Is(err, errDied):
@@ -56,6 +61,15 @@ func (c *Client) Ask(ctx context.Context, r Request, body any) error {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// waits says that the mount waits for somebody to serve it, if it does.
+func (c *Client) waits() error {
+	s, err := readState(statePath(c.dir, c.mount.Minor))
+	if err != nil || s.Service == "" || s.Alive() {
+		return nil
+	}
+	return s.waiting()
 }
 
 // errDied says that a process took the request, and then there was none.

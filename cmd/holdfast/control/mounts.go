@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -60,6 +62,38 @@ func (m Mount) Unmount(flags int) error {
 		return fmt.Errorf("%s: something else is mounted over it", m.Mountpoint)
 	}
 	return unix.Unmount(m.Mountpoint, flags|unix.UMOUNT_NOFOLLOW)
+}
+
+// OpenHere lists descriptors of the calling process that are open in the mount.
+// It does not touch the mount.
+func (m Mount) OpenHere() (fds []int, err error) {
+	infos, err := mountinfo.GetMounts(func(in *mountinfo.Info) (skip, stop bool) {
+		return in.FSType != FSType || in.Minor != m.Minor, false
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read mountinfo: %w", err)
+	}
+	ids := map[string]bool{}
+	for _, in := range infos {
+		ids[strconv.Itoa(in.ID)] = true
+	}
+	all, err := os.ReadDir("/proc/self/fdinfo")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		b, err := os.ReadFile("/proc/self/fdinfo/" + e.Name())
+		if err != nil {
+			continue // closed
+		}
+		for l := range strings.Lines(string(b)) {
+			if id, ok := strings.CutPrefix(l, "mnt_id:"); ok && ids[strings.TrimSpace(id)] {
+				fd, _ := strconv.Atoi(e.Name())
+				fds = append(fds, fd)
+			}
+		}
+	}
+	return fds, nil
 }
 
 // MountOf finds the mount with that connection, wherever it has been moved.

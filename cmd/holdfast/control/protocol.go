@@ -92,4 +92,6 @@ type State struct {
 	Source     string  `json:"source"`
 	LogFile    string  `json:"log_file,omitempty"`
 	Minor      int     `json:"minor"`
+	// Service keeps the mount while no process serves it.
+	Service string `json:"service,omitempty"`
 }

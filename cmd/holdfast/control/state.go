@@ -64,6 +64,8 @@ func FindState(m Mount) (State, error) {
 		return s, fmt.Errorf("%s: no process is known for this mount", m.Mountpoint)
 	case err != nil:
 		return s, err
+	case !s.Alive() && s.Service != "":
+		return s, s.waiting()
 	case !s.Alive():
 		return s, fmt.Errorf("%s: the process of this mount (%d) is gone; unmount it with `umount -l`", m.Mountpoint, s.PID)
 	}
@@ -84,6 +86,11 @@ func readState(path string) (State, error) {
 
 // Alive reports whether a process that the state names lives.
 func (s State) Alive() bool { return s.Process.Alive() || s.Worker.Alive() }
+
+// waiting is the error for a mount that a service keeps and nobody serves.
+func (s State) waiting() error {
+	return fmt.Errorf("%s: no process serves this mount; the keeper service at %s keeps it for the next `holdfast mount --keeper unix:%[2]s`", s.Mountpoint, s.Service)
+}
 
 // Self is the calling process.
 func Self() (Process, error) {

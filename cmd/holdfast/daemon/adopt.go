@@ -27,6 +27,9 @@ func Adopt(ctx context.Context, path string, configOf func(json.RawMessage) (Con
 	if err != nil {
 		return err
 	}
+	if err := refuseOwnFiles(c.Mount()); err != nil {
+		return err
+	}
 	o, err := askForMount(ctx, c)
 	if err != nil {
 		return err
@@ -57,6 +60,20 @@ func Adopt(ctx context.Context, path string, configOf func(json.RawMessage) (Con
 	p.log.Info("adopted", "mountpoint", p.mountpoint, "worker", o.PID, "keeper", os.Getpid())
 	ready(Ready{Mountpoint: p.mountpoint, Minor: minor, PID: os.Getpid()})
 	return p.run(ctx, sig)
+}
+
+// refuseOwnFiles refuses to serve or keep a mount in which this process has a
+// file open, from its parent: when it dies, the kernel has that file flushed
+// first, by a process that waits for this one's end.
+func refuseOwnFiles(m control.Mount) error {
+	fds, err := m.OpenHere()
+	if err != nil {
+		return err
+	}
+	if len(fds) > 0 {
+		return fmt.Errorf("descriptor %d of this process is a file in %s, which would wait for itself; run it without (`%[1]d>&-` in a shell)", fds[0], m.Mountpoint)
+	}
+	return nil
 }
 
 // askForMount asks the worker of a mount for everything that it has.

@@ -236,12 +236,16 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 	var err error
 	var metrics *metricsServer
 	if d.cfg.Options.Metrics != "" {
-		if metrics, err = d.serveMetrics(d.cfg.Options.Metrics); err != nil {
+		metrics, err = d.serveMetrics(d.cfg.Options.Metrics)
+		if err != nil && d.mem.Worker() > 1 { // no reason to end what works
+			d.log.Error("no metrics", "err", err)
+			err = nil
+		} else if err != nil {
 			err = fail(err)
 		}
 	}
 	if err == nil {
-		d.log.Info("mounted", "source", d.cfg.Source, "mountpoint", d.mountpoint, "connection", d.session.Connection(),
+		d.log.Info(map[bool]string{false: "mounted", true: "serving again"}[d.mem.Worker() > 1], "source", d.cfg.Source, "mountpoint", d.mountpoint, "connection", d.session.Connection(),
 			"volume_id", d.mgr.Status().VolumeID, "generation", d.mgr.Status().Generation)
 		d.wg.Go(func() { d.watch(ctx) })
 		d.wg.Go(func() { d.signals(ctx, sig) })
@@ -272,7 +276,7 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 	d.closeGraphs()
 	d.wg.Wait()
 	d.ctl.Close()
-	if d.link == nil {
+	if d.link == nil || d.ofService() {
 		if err := d.files.Remove(); err != nil {
 			d.log.Warn("control socket", "err", err)
 		}

@@ -121,7 +121,11 @@ func (d *Daemon) device() (dev *fuse.Device, serve func() (*control.Server, erro
 	}
 	store := d.link.Store()
 	if _, ok := store.Get(keeper.DeviceFD); !ok {
-		if err := d.link.Mount(); err != nil {
+		ask := d.link.Mount
+		if d.ofService() {
+			ask = d.makeKept
+		}
+		if err := ask(); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -134,11 +138,7 @@ func (d *Daemon) device() (dev *fuse.Device, serve func() (*control.Server, erro
 		return nil, nil, errors.Join(errors.New("the keeper has no mount"), err)
 	}
 	d.files = control.FilesOf(init.Connection)
-	self, err := control.Self()
-	if err == nil {
-		err = d.files.Sign(func(s *control.State) { s.Worker = self })
-	}
-	if err != nil {
+	if err := d.sign(); err != nil {
 		d.log.Warn("control socket", "err", err)
 	}
 	sock, _ := store.Get(keeper.ControlFD)

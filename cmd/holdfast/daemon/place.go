@@ -17,7 +17,9 @@ import (
 func checkMountpoint(dir string) (string, error) {
 	// First without touching it: what is mounted there may hang.
 	if m, err := control.FindMount(dir); err == nil {
-		if _, err := control.FindState(m); err != nil {
+		if s, err := control.FindState(m); err != nil && s.Service != "" {
+			return "", err
+		} else if err != nil {
 			return "", fmt.Errorf("%s: a holdfast mount whose process is gone is in the way; unmount it with `umount -l %[1]s`", m.Mountpoint)
 		}
 		return "", fmt.Errorf("%s: %s is mounted there already", m.Mountpoint, m.Source)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"strconv"
@@ -30,8 +31,25 @@ func catchSignals() chan os.Signal {
 
 // signals serves SIGHUP, SIGTERM and SIGINT until ctx ends.
 func (d *Daemon) signals(ctx context.Context, ch chan os.Signal) {
+	hangup := func() { d.hangup(ctx) }
 	e := &ending{connection: d.session.Connection, log: d.log}
-	e.serve(ctx, ch, func() { d.hangup(ctx) })
+	if !d.ofService() {
+		e.serve(ctx, ch, hangup)
+		return
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-ch:
+			if s != unix.SIGHUP {
+				d.log.Info("told to end; the mount stays", "signal", s.String())
+				d.stop(ctx, ch)
+				return
+			}
+			hangup()
+		}
+	}
 }
 
 // hangup opens the log again and reads the volfile again.
@@ -98,6 +116,12 @@ func (e *ending) abort(why string) {
 	if err := fuse.Abort(e.connection()); err != nil {
 		e.log.Error("abort", "err", err)
 	}
+}
+
+// DropInherited has what this process was given beside standard input, output
+// and error not be given to the processes that it starts.
+func DropInherited() error {
+	return unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }
 
 // raiseFileLimit lets the process have as many descriptors as the kernel

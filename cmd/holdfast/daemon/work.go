@@ -34,12 +34,26 @@ func (c *Config) job(mountpoint string) (json.RawMessage, error) {
 	return json.Marshal(Job{c.Source, mountpoint, c.Words, c.Sloppy, c.LogFile, c.Detached})
 }
 
-// Work serves a mount for a keeper until the mount is gone or another process
-// takes over. It tells the keeper how it ended.
+// Work serves a mount for the keeper that has started this process, until the
+// mount is gone or another process takes over.
 func Work(cfg Config, link *keeper.Link) error {
 	sig := catchSignals()
 	defer signal.Stop(sig)
-	err := work(cfg, link, sig)
+	d, err := newDaemon(cfg, cfg.Mountpoint, link)
+	if err == nil {
+		err = link.Prepared()
+	}
+	if err == nil {
+		err = d.openMemory()
+	}
+	if err == nil {
+		err = d.work(context.Background(), sig, func(r Ready) { link.Ready(r.Missing) })
+	}
+	return leave(link, err)
+}
+
+// leave tells the keeper how it ended.
+func leave(link *keeper.Link, err error) error {
 	if errors.Is(err, errDrained) {
 		link.Drained()
 		return nil // and leave everything as it stands
@@ -49,27 +63,17 @@ func Work(cfg Config, link *keeper.Link) error {
 	return err
 }
 
-func work(cfg Config, link *keeper.Link, sig chan os.Signal) error {
-	d, err := newDaemon(cfg, cfg.Mountpoint, link)
-	if err != nil {
-		return err
-	}
-	if err := link.Prepared(); err != nil {
-		return fmt.Errorf("waiting for the mount: %w", err)
-	}
-	if err := d.openMemory(); err != nil {
-		return err
-	}
+// work serves under a keeper.
+func (d *Daemon) work(ctx context.Context, sig chan os.Signal, ready func(Ready)) error {
 	d.mem.NextWorker()
-	// Until there is a mount, the keeper's end is ours too.
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	heeding, stop := context.WithCancel(context.Background())
 	var heed sync.WaitGroup
 	heed.Go(func() { d.heed(heeding, cancel) })
 	defer heed.Wait()
 	defer stop()
-	return d.run(ctx, sig, func(r Ready) { link.Ready(r.Missing) })
+	return d.run(ctx, sig, ready)
 }
 
 // openMemory maps the state memory.
@@ -102,6 +106,10 @@ func (d *Daemon) heed(ctx context.Context, cancelStart func()) {
 					cancelStart()
 					continue
 				}
+				if d.ofService() {
+					d.log.Error("the keeper service is gone: looking for the next one")
+					continue
+				}
 				d.log.Error("the keeper is gone; the mount goes on, but would not survive this process: `holdfast mount --adopt` gives it a new one")
 			case keeper.KeeperOn:
 				pid, _ := d.link.Keeper()
@@ -117,7 +125,9 @@ const drainLimit = 30 * time.Second
 
 // drain leaves the mount to the next process.
 func (d *Daemon) drain(ctx context.Context) {
-	d.leaving.Store(true)
+	if d.leaving.Swap(true) {
+		return
+	}
 	d.log.Info("another process is to serve the mount: finishing what is running")
 	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
@@ -153,6 +163,9 @@ func (d *Daemon) connected() bool {
 func (d *Daemon) passOnUpgrade(r *control.Request) error {
 	if d.link == nil {
 		return errors.New("the mount has no keeper (-o keeper=off): unmount and mount again")
+	}
+	if d.ofService() {
+		return fmt.Errorf("its workers are not the keeper's children: `holdfast mount --keeper %s --replace` with the new program takes this one's place", d.cfg.Options.Keeper)
 	}
 	if len(r.FDs) != 1 {
 		return errors.New("no program was given")
