@@ -115,10 +115,11 @@ func (l *lockFile) owner() string {
 	return "another process"
 }
 
-// forget has the keeper let go of the lock. It ends when this process closes
-// the file too.
-func (l *lockFile) forget() error {
-	if l.keeper == nil {
+// giveUpLock has the keeper let go of the lock, unless the mount goes on. It ends
+// when this process closes the file too.
+func (rt *Runtime) giveUpLock() error {
+	l := rt.lock
+	if l == nil || l.keeper == nil || l.inherited && !rt.served.Load() {
 		return nil
 	}
 	return l.keeper.Drop(l.name)

@@ -48,6 +48,11 @@ type Runtime struct {
 	gate   atomic.Pointer[chan struct{}]
 	serial atomic.Uint64 // names in staging
 
+	// served says that a graph which had the directory was in service. An
+	// inherited lock stays with the keeper otherwise: a worker could not start,
+	// the mount lives, and the next worker tries again.
+	served atomic.Bool
+
 	objects, opens, adoptions, lookups, learned atomic.Int64
 }
 
@@ -137,9 +142,7 @@ func openRuntime(dir string, c claim) (rt *Runtime, err error) {
 	rt.setLimit(c.limit)
 	defer func() {
 		if err != nil {
-			if rt.lock != nil && !rt.lock.inherited {
-				_ = rt.lock.forget()
-			}
+			_ = rt.giveUpLock()
 			rt.close()
 			rt = nil
 		}
@@ -216,7 +219,7 @@ func (rt *Runtime) Close() error {
 		}
 		d.kfd.put()
 	}
-	err := rt.lock.forget()
+	err := rt.giveUpLock()
 	return errors.Join(err, rt.close())
 }
 

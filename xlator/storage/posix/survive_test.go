@@ -83,6 +83,12 @@ func TestTheLockOfAMountHoldsWhileNoWorkerLives(t *testing.T) {
 	b.must(os.Rename(orphans+".away", orphans))
 	refuse(t, map[string]string{"directory": dir}, xlator.MountOptions{})
 
+	// One of several bricks: another one failed to start.
+	b = mountWith(t, dir, k, nil)
+	b.w.Phase.Set(xlator.PhaseSettling)
+	b.w.Stop()
+	refuse(t, map[string]string{"directory": dir}, xlator.MountOptions{})
+
 	b = mountWith(t, dir, k, nil)
 	b.w.Stop() // unmounted
 	if n := k.names(); n != 0 {

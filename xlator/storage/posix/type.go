@@ -137,6 +137,9 @@ func (b *Brick) Stop() {
 	if b.release == nil {
 		return
 	}
+	if b.env.Phase.Load().Name() != xlator.PhaseSettling {
+		b.rt.served.Store(true)
+	}
 	if err := b.release(); err != nil && !errors.Is(err, os.ErrClosed) {
 		b.log.Warn("close brick", "brick", b.dir, "error", err)
 	}
