@@ -100,7 +100,7 @@ func Drain(mem Memory, sock net.Conn) (int, error) {
 			return total, nil // full, or for the next process to find out
 		}
 		at := (consumed - h.load(hdrOrigin)) % size
-		s.into = mem.Ring()[at : at+size-(consumed-done)]
+		s.target = func() []byte { return mem.Ring()[at : at+size-(consumed-done)] }
 		var waits bool
 		if err := s.control(func(fd int) error { waits = !s.recvmsg(uintptr(fd)); return nil }); err != nil {
 			return total, fmt.Errorf("rpc: drain: %w", err)

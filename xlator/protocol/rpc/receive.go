@@ -7,12 +7,9 @@ import (
 // read is the reader: the only one who receives. It ends when the connection
 // does, after everything that was received has been handed on.
 func (c *Conn) read(s *socket) {
-	for {
-		b := c.waitSpace(s)
-		if b == nil {
-			break
-		}
-		n, err := s.recv(b)
+	space := c.space // one func value for all
+	for c.waitSpace(s) {
+		n, err := s.recv(space)
 		c.at(atReceived)
 		c.mu.Lock()
 		if n > 0 {
@@ -40,26 +37,35 @@ func (c *Conn) place(pos uint64) uint64 { return (pos - c.origin) % c.size }
 // was used a moment ago is in the processor's cache.
 const rewindAfter = 64 << 10
 
-// waitSpace returns the free part of the ring, nil if there is none before the
-// connection has ended.
-func (c *Conn) waitSpace(s *socket) []byte {
+// space is the free part of the ring. Only the reader may ask, right before it
+// receives.
+func (c *Conn) space() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.size - (c.consumed - c.done)
+	if n == c.size && c.place(c.consumed) >= rewindAfter {
+		c.origin = c.consumed
+		c.hdr.store(hdrOrigin, c.origin)
+	}
+	at := c.place(c.consumed)
+	return c.ring[at : at+n]
+}
+
+// waitSpace waits until the ring has free space. ok is false if there is none
+// before the connection has ended.
+func (c *Conn) waitSpace(s *socket) (ok bool) {
 	for {
 		c.mu.Lock()
-		n := c.size - (c.consumed - c.done)
-		s.starved = n == 0
-		if n == c.size && c.place(c.consumed) >= rewindAfter {
-			c.origin = c.consumed
-			c.hdr.store(hdrOrigin, c.origin)
-		}
-		at := c.place(c.consumed)
+		s.starved = c.consumed-c.done == c.size
+		starved := s.starved
 		c.mu.Unlock()
-		if n > 0 {
-			return c.ring[at : at+n]
+		if !starved {
+			return true
 		}
 		select {
 		case <-s.space:
 		case <-s.giveUp:
-			return nil
+			return false
 		}
 	}
 }

@@ -44,7 +44,7 @@ type socket struct {
 	onSend  func(fd uintptr) bool
 
 	// The reader's.
-	into    []byte
+	target  func() []byte // where to receive to
 	got     int
 	recvErr error
 	onRecv  func(fd uintptr) bool
@@ -136,9 +136,10 @@ func (s *socket) waitWritable() {
 	})
 }
 
-// recv reads into b, waiting for something to come.
-func (s *socket) recv(b []byte) (n int, err error) {
-	s.into = b
+// recv waits for something to come, and receives it into what space returns
+// then.
+func (s *socket) recv(space func() []byte) (n int, err error) {
+	s.target = space
 	if err := s.raw.Read(s.onRecv); err != nil {
 		return 0, err
 	}
@@ -149,8 +150,9 @@ func (s *socket) recv(b []byte) (n int, err error) {
 }
 
 func (s *socket) recvmsg(fd uintptr) bool {
+	b := s.target()
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(s.into))), uintptr(len(s.into)), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			s.got, s.recvErr = int(n), nil
