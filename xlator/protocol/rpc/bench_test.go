@@ -22,7 +22,12 @@ import (
 //
 //	go test ./xlator/protocol/rpc -run '^$' -bench .
 //
-// cpu-us/op is what this process spends, the server's time not counted.
+// cpu-us/op is what this process spends, the server's time not counted. Medians
+// of six runs in turn on two busy processors, CPU of the Conn to that of the
+// plain client: 64 small calls in flight 0.45, 64 writes of 4 KiB 0.53; one
+// small call 0.9 to 1.0, one or four transfers of 1 MiB 0.9 to 1.15, which is
+// the noise of that machine. A reader that waits in poll(2) in a thread of its
+// own, instead of in the runtime's poller, took twice as long for small calls.
 
 const serverEnv = "HOLDFAST_RPC_TEST_SERVER"
 

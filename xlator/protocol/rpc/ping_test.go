@@ -40,11 +40,11 @@ func TestServerThatAnswersPingsMayTakeItsTime(t *testing.T) {
 			return
 		}
 		r.reply(make([]byte, 12))
-		if pings++; pings == 10 {
+		if pings++; pings == 4 {
 			waiting.reply()
 		}
 	})
-	c := connect(t, s, small(), Options{PingTimeout: 40 * time.Millisecond})
+	c := connect(t, s, small(), Options{PingTimeout: 300 * time.Millisecond})
 	rep, err := c.Call(within(t), &Request{Prog: 7, Waits: true})
 	if err != nil {
 		t.Fatal(err)
@@ -58,10 +58,10 @@ func TestServerThatAnswersPingsMayTakeItsTime(t *testing.T) {
 func TestIdleConnectionIsNotPinged(t *testing.T) {
 	var calls atomic.Int32
 	s := serve(t, "tcp", "127.0.0.1:0", func(r *served) { calls.Add(1); r.reply() })
-	idle := connect(t, s, small(), Options{PingTimeout: 2 * time.Millisecond})
+	idle := connect(t, s, small(), Options{PingTimeout: 400 * time.Millisecond})
 	// Another connection that is pinged says that time has passed.
 	silent := serve(t, "tcp", "127.0.0.1:0", func(r *served) {})
-	busy := connect(t, silent, small(), Options{PingTimeout: 200 * time.Millisecond})
+	busy := connect(t, silent, small(), Options{PingTimeout: 800 * time.Millisecond})
 	if _, err := busy.Call(within(t), &Request{Prog: 7}); !errors.Is(err, errPing) {
 		t.Fatal(err)
 	}
@@ -78,14 +78,14 @@ func TestIdleConnectionIsNotPinged(t *testing.T) {
 // TestSlowAnswerIsASignOfLife: a reply that takes longer than the ping timeout
 // to arrive does not cost the connection as long as it arrives.
 func TestSlowAnswerIsASignOfLife(t *testing.T) {
-	const n, timeout = 60, 100 * time.Millisecond
+	const n, timeout = 40, 400 * time.Millisecond
 	s := serve(t, "tcp", "127.0.0.1:0", func(r *served) {
 		if r.prog == dumpProg {
 			return // queued behind the reply, for all the client knows
 		}
 		rec := replyTo(r.xid, 0, make([]byte, n))
 		go func() {
-			tick := time.NewTicker(timeout / 10)
+			tick := time.NewTicker(timeout / 20)
 			defer tick.Stop()
 			for i := range rec {
 				<-tick.C
