@@ -182,3 +182,62 @@ func BenchmarkUnlink(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkIntents is what a journal costs: each pair is the same operations
+// with and without one.
+func BenchmarkIntents(b *testing.B) {
+	k := fresh(b)
+	f := k.file(k.root, "f", "")
+	defer runtime.KeepAlive(f)
+	j, _ := newJournal(b)
+	journaled := caller(0, 0)
+	journaled.Journal = j
+	for _, c := range []struct {
+		name string
+		do   func(c *xlator.Call) error
+	}{
+		{"link and unlink", func(c *xlator.Call) error {
+			if _, err := k.Link(c, &xlator.LinkReq{Inode: f, Parent: k.root, Name: "g"}); err != nil {
+				return err
+			}
+			j.reset()
+			_, err := k.Unlink(c, &xlator.UnlinkReq{Parent: k.root, Name: "g"})
+			return err
+		}},
+		{"rename", func(c *xlator.Call) error {
+			if _, err := k.Rename(c, &xlator.RenameReq{OldParent: k.root, OldName: "f", NewParent: k.root, NewName: "h"}); err != nil {
+				return err
+			}
+			j.reset()
+			_, err := k.Rename(c, &xlator.RenameReq{OldParent: k.root, OldName: "h", NewParent: k.root, NewName: "f"})
+			return err
+		}},
+		{"setxattr and removexattr", func(c *xlator.Call) error {
+			if _, err := k.Setxattr(c, &xlator.SetxattrReq{Inode: f, Xattrs: dict("trusted.a", "v"), Flags: unix.XATTR_CREATE}); err != nil {
+				return err
+			}
+			j.reset()
+			_, err := k.Removexattr(c, &xlator.RemovexattrReq{Inode: f, Name: "trusted.a"})
+			return err
+		}},
+		{"truncate", func(c *xlator.Call) error {
+			_, err := k.Truncate(c, &xlator.TruncateReq{Inode: f, Size: 0})
+			return err
+		}},
+	} {
+		for _, with := range []struct {
+			name string
+			call *xlator.Call
+		}{{"with", journaled}, {"without", k.ctx.(*xlator.Call)}} {
+			b.Run(c.name+"/"+with.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					j.reset()
+					if err := c.do(with.call); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
