@@ -268,6 +268,38 @@ func TestANewerResultMadeElsewhereWinsOverTheAttempt(t *testing.T) {
 	}
 }
 
+func TestAttemptMayPublishItsResultItself(t *testing.T) {
+	var r Ref[string]
+	var own group
+	r.Put(1, "old")
+	release := func(r *Result[string]) { t.Errorf("released %q", r.Value) }
+	got, err := r.Use(context.Background(), &own, 2, func() (uint64, string, error) {
+		if old := r.Put(2, "new"); old.Value != "old" {
+			t.Errorf("replaced %q", old.Value)
+		}
+		return Published, "", nil
+	}, release)
+	if err != nil || got.Value != "new" {
+		t.Fatal(got, err)
+	}
+	own.Wait()
+	if s, _ := r.State(); s != (State{Phase: Open, Have: 2}) {
+		t.Fatalf("%+v", s)
+	}
+	// Given up before the attempt has ended: it is opened again.
+	calls := 0
+	got, err = r.Use(context.Background(), &own, 3, func() (uint64, string, error) {
+		r.Put(3, "newer")
+		if calls++; calls == 1 {
+			r.Drop()
+		}
+		return Published, "", nil
+	}, release)
+	if err != nil || got.Value != "newer" || calls != 2 {
+		t.Fatal(got, err, calls)
+	}
+}
+
 func TestHitTakesNoLockAndAllocatesNothing(t *testing.T) {
 	var r Ref[string]
 	r.Put(7, "x")
@@ -346,7 +378,10 @@ func TestStepIsTotal(t *testing.T) {
 			t.Fatalf("inconsistent state %+v", s)
 		}
 		for k := Use; k <= UsePatiently; k++ {
-			for key := uint64(1); key <= 3; key++ {
+			for key := uint64(0); key <= 3; key++ {
+				if key == Published && k != Opened {
+					continue
+				}
 				if (k == Opened || k == Failed) && s.Phase != Reopening {
 					continue // there is no attempt
 				}

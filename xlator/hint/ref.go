@@ -71,8 +71,8 @@ func (r *Ref[T]) State() (State, error) {
 }
 
 // Attempt opens the handle. It returns the key that its result is fresh for,
-// which may be newer than the one that was asked for. It runs to its end
-// whoever still waits.
+// which may be newer than the one that was asked for, or Published. It runs to
+// its end whoever still waits.
 type Attempt[T any] func() (key uint64, v T, err error)
 
 // Patience is how long a user waits.
@@ -222,6 +222,9 @@ func (r *Ref[T]) apply(ev Event, v T, err error) *Result[T] {
 		r.fails = nil
 		return r.cur.Swap(&Result[T]{ev.Key, v})
 	case Discard:
+		if ev.Key == Published {
+			return nil
+		}
 		return &Result[T]{ev.Key, v}
 	case Release:
 		return r.cur.Swap(nil)

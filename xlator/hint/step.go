@@ -29,7 +29,8 @@ type EventKind uint8
 const (
 	// Use: a request wants a result that is fresh for Key.
 	Use EventKind = iota
-	// Opened: the attempt made a result with Key.
+	// Opened: the attempt made a result with Key, or has Put it itself if Key
+	// is Published.
 	Opened
 	// Failed: the attempt failed, but a later one may not.
 	Failed
@@ -45,6 +46,10 @@ const (
 	// one has failed and there is nothing to use.
 	UsePatiently
 )
+
+// Published is the key of an attempt that has published its result itself, with
+// Put: because something else had to change in the same moment.
+const Published = 0
 
 // Event is one thing that happened.
 type Event struct {
@@ -87,7 +92,7 @@ func Step(s State, e Event) (State, Action) {
 	case UsePatiently:
 		return use(s, e.Key, true)
 	case Opened, Put:
-		if s.Phase == Lost || s.Have > e.Key {
+		if s.Phase == Lost || s.Have > e.Key || e.Key == Published {
 			if e.Kind == Opened && s.Phase == Reopening {
 				s.Phase = rest(s)
 			}
