@@ -18,10 +18,14 @@ import (
 const (
 	rIdle = iota // has requests left to make
 	rLoaded
-	rWaiting
+	rPlace     // wants to know where the file lives
+	rWaitFile  // waits for the file's move
+	rPauseFile // waits for the pause after a failed one to be over
+	rBind      // wants the base fd to be there
+	rWaitFD
+	rPauseFD
 	rEntered
 	rUsing
-	rPaused // waits for the pause after a failure to be over
 	rDone
 )
 
@@ -36,18 +40,26 @@ const (
 
 type mReq struct {
 	stage, fd uint8
-	cur, r    uint8 // what it read: current graph, binding
+	cur, p, r uint8 // what it read: current graph, file's place, binding
 	left      uint8 // operations to go
 }
 
 type mAttempt struct {
 	stage, gen uint8
+	fds        uint8 // of a file: those that are being opened
 }
 
 type mFile struct {
-	ref          hint.State
-	att          mAttempt
-	astray, held bool
+	ref    hint.State
+	att    mAttempt
+	astray uint8 // graph that it is pinned to
+	held   bool
+}
+
+type mFD struct {
+	file uint8
+	ref  hint.State // Have is the graph that it is bound to; CLOSED: 0
+	att  mAttempt
 }
 
 type mGraph struct {
@@ -73,8 +85,7 @@ type mState struct {
 	g        [4]mGraph
 	settle   graph.SettleState
 	file     [2]mFile
-	fdFile   [2]uint8
-	fdBound  [2]uint8
+	fd       [2]mFD
 	req      [2]mReq
 	failures uint8
 	holds    uint8
@@ -107,7 +118,8 @@ func (s *mState) stepRetire(g uint8, e graph.RetireEvent) (retire bool) {
 	return retire
 }
 
-// inside says which requests (bits 0, 1) and attempts (bits 2, 3) are in g.
+// inside says which requests (bits 0, 1) and attempts for files (bits 2, 3) and
+// base fds (bits 4, 5) are in g.
 func (s *mState) inside(g uint8) (mask uint8) {
 	for i, r := range s.req {
 		if (r.stage == rEntered || r.stage == rUsing) && r.r == g {
@@ -117,6 +129,11 @@ func (s *mState) inside(g uint8) (mask uint8) {
 	for i, f := range s.file {
 		if f.att.stage >= aEntered && f.att.gen == g {
 			mask |= 4 << i
+		}
+	}
+	for i, f := range s.fd {
+		if f.att.stage >= aEntered && f.att.gen == g {
+			mask |= 16 << i
 		}
 	}
 	return mask
@@ -162,14 +179,47 @@ func (m *model) event(s mState, e graph.SwitchEvent) mState {
 	return s
 }
 
-// use is a request's or the sweeper's Use of a file's Ref.
-func (m *model) use(s mState, f uint8) (mState, hint.Action) {
-	var a hint.Action
-	s.file[f].ref, a = hint.Step(s.file[f].ref, hint.Event{Kind: hint.UsePatiently, Key: uint64(s.cur)})
+// bound reports whether something of the file is open or being opened.
+func (s *mState) bound(f uint8) bool {
+	for _, d := range s.fd {
+		if d.file == f && (d.ref.Have != 0 || d.ref.Phase == hint.Reopening) {
+			return true
+		}
+	}
+	return false
+}
+
+// useFile is a request's or the sweeper's Use of a file's Ref.
+func (s *mState) useFile(f, want uint8) (a hint.Action) {
+	s.file[f].ref, a = hint.Step(s.file[f].ref, hint.Event{Kind: hint.UsePatiently, Key: uint64(want)})
 	if a == hint.Start {
 		s.file[f].att = mAttempt{stage: aHeld}
 	}
-	return s, a
+	return a
+}
+
+// useFD is a request's or the sweeper's Use of a base fd's Ref.
+func (s *mState) useFD(d, want uint8) (a hint.Action) {
+	s.fd[d].ref, a = hint.Step(s.fd[d].ref, hint.Event{Kind: hint.UsePatiently, Key: uint64(want)})
+	if a == hint.Start {
+		s.fd[d].att = mAttempt{stage: aRead}
+	}
+	return a
+}
+
+// bind publishes on graph gen what was opened for a base fd, unless it comes too
+// late.
+func (s *mState) bind(d, gen uint8, kind hint.EventKind) {
+	old := uint8(s.fd[d].ref.Have)
+	var a hint.Action
+	s.fd[d].ref, a = hint.Step(s.fd[d].ref, hint.Event{Kind: kind, Key: uint64(gen)})
+	s.stepRetire(gen, graph.RetireBind)
+	switch {
+	case a == hint.Discard:
+		s.stepRetire(gen, graph.RetireUnbind)
+	case old != 0:
+		s.stepRetire(old, graph.RetireUnbind)
+	}
 }
 
 func (m *model) next(s mState) (moves int) {
@@ -184,6 +234,9 @@ func (m *model) next(s mState) (moves int) {
 	for i := range s.file {
 		m.nextFile(s, uint8(i), go1)
 	}
+	for i := range s.fd {
+		m.nextFD(s, uint8(i), go1)
+	}
 	for g := uint8(1); g <= s.gen; g++ {
 		m.nextRetirer(s, g, go1)
 	}
@@ -193,7 +246,7 @@ func (m *model) next(s mState) (moves int) {
 // die ends the process and begins the next one, with one new graph. A file that
 // was held still is: what was acknowledged is written out first.
 func (s mState) die() mState {
-	n := mState{wants: s.wants, gen: s.gen + 1, cur: s.gen + 1, fdFile: s.fdFile, failures: s.failures, holds: s.holds, deaths: s.deaths - 1}
+	n := mState{wants: s.wants, gen: s.gen + 1, cur: s.gen + 1, failures: s.failures, holds: s.holds, deaths: s.deaths - 1}
 	for g := uint8(1); g <= s.gen; g++ {
 		n.g[g].stopped = true
 	}
@@ -202,6 +255,9 @@ func (s mState) die() mState {
 		if n.req[i] = (mReq{fd: r.fd, left: r.left}); r.stage == rDone {
 			n.req[i].stage = rDone
 		}
+	}
+	for i, d := range s.fd {
+		n.fd[i].file = d.file
 	}
 	for i, f := range s.file {
 		if n.file[i].held = f.held; f.held {
@@ -247,68 +303,75 @@ func (m *model) nextSwitch(s mState, go1 func(mState)) {
 
 func (m *model) nextRequest(s mState, i uint8, go1 func(mState)) {
 	r := s.req[i]
-	f := s.fdFile[r.fd]
+	f := s.fd[r.fd].file
+	again := mReq{stage: rIdle, fd: r.fd, left: r.left}
+	n := s
+	q := &n.req[i]
+	enter := func(gen uint64) {
+		q.r, q.stage = uint8(gen), rEntered
+		n.g[q.r].in++
+	}
 	switch r.stage {
 	case rIdle:
-		n := s
 		if r.left == 0 {
-			n.req[i] = mReq{stage: rDone, fd: r.fd}
+			*q = mReq{stage: rDone, fd: r.fd}
 		} else {
-			n.req[i].stage, n.req[i].cur, n.req[i].r = rLoaded, s.cur, s.fdBound[r.fd]
+			q.stage, q.cur, q.r = rLoaded, s.cur, uint8(s.fd[r.fd].ref.Have)
 		}
 		go1(n)
 	case rLoaded:
-		n := s
 		if fresh(uint64(r.r), uint64(r.cur)) {
-			n.g[r.r].in++
-			n.req[i].stage = rEntered
-			go1(n)
-			return
+			enter(uint64(r.r))
+		} else {
+			q.stage = rPlace
 		}
-		n, a := m.use(n, f)
-		switch a {
-		case hint.Start, hint.Join:
-			n.req[i].stage = rWaiting
-		case hint.Pause:
-			n.req[i].stage = rPaused
+		go1(n)
+	case rPlace:
+		m.nextPlace(s, i, go1)
+	case rWaitFile:
+		if s.file[f].att.stage == aNone {
+			q.stage = rPlace
+			go1(n)
+		}
+	case rPauseFile:
+		if ref := s.file[f].ref; !ref.Backoff || ref.Have != 0 {
+			q.stage = rPlace
+			go1(n)
+		}
+	case rBind:
+		switch a := n.useFD(r.fd, r.p); a {
 		case hint.Hit, hint.UseOld:
-			// The fd follows its file: bound to where the file is.
-			n.req[i].r = s.fdBound[r.fd]
-			if uint64(n.req[i].r) != n.file[f].ref.Have {
-				n.req[i] = mReq{stage: rIdle, fd: r.fd, left: r.left} // look again
-				break
-			}
-			n.g[n.req[i].r].in++
-			n.req[i].stage = rEntered
+			enter(s.fd[r.fd].ref.Have)
+		case hint.Start, hint.Join:
+			q.stage = rWaitFD
+		case hint.Pause:
+			q.stage = rPauseFD
 		default:
 			m.failf(s, "request %d was refused by %v", i, a)
 		}
 		go1(n)
-	case rWaiting:
-		if s.file[f].att.stage == aNone {
-			n := s
-			n.req[i] = mReq{stage: rIdle, fd: r.fd, left: r.left}
+	case rWaitFD:
+		if s.fd[r.fd].att.stage == aNone {
+			q.stage = rBind
 			go1(n)
 		}
-	case rPaused:
-		if ref := s.file[f].ref; !ref.Backoff || ref.Have != 0 {
-			n := s
-			n.req[i] = mReq{stage: rIdle, fd: r.fd, left: r.left}
+	case rPauseFD:
+		if ref := s.fd[r.fd].ref; !ref.Backoff || ref.Have != 0 {
+			q.stage = rBind
 			go1(n)
 		}
 	case rEntered:
-		n := s
-		if mayUse(s.fdBound[r.fd] == r.r, r.r == r.cur, r.r == s.cur) {
-			n.req[i].stage = rUsing
+		if mayUse(s.fd[r.fd].ref.Have == uint64(r.r), r.r == s.cur, r.cur == s.cur) {
+			q.stage = rUsing
 			if s.g[r.r].stopped {
 				m.failf(s, "request %d uses graph %d, which is stopped", i, r.r)
 			}
-			if r.r != s.cur && !s.file[f].astray {
+			if r.r != s.cur && s.file[f].astray == 0 {
 				m.failf(s, "request %d begins on graph %d though %d is current and the file is not pinned", i, r.r, s.cur)
 			}
 		} else {
 			n.g[r.r].in--
-			n.req[i] = mReq{stage: rIdle, fd: r.fd, left: r.left}
+			*q = again
 		}
 		go1(n)
 	case rUsing:
@@ -318,17 +381,47 @@ func (m *model) nextRequest(s mState, i uint8, go1 func(mState)) {
 		if s.settled() && r.r != s.cur {
 			m.failf(s, "caches are on while request %d runs on graph %d", i, r.r)
 		}
-		n := s
 		n.g[r.r].in--
-		n.req[i] = mReq{stage: rIdle, fd: r.fd, left: r.left - 1}
+		again.left--
+		*q = again
 		go1(n)
 	}
 }
 
+// nextPlace resolves the file of a request.
+func (m *model) nextPlace(s mState, i uint8, go1 func(mState)) {
+	n := s
+	q := &n.req[i]
+	f := s.fd[q.fd].file
+	ref := &n.file[f].ref
+	switch {
+	case ref.Have != 0 && ref.Have >= uint64(q.cur):
+	case s.file[f].held:
+		return
+	case !s.bound(f):
+		if *ref, _ = hint.Step(*ref, hint.Event{Kind: hint.Put, Key: uint64(q.cur)}); ref.Have < uint64(q.cur) {
+			m.failf(s, "a file that is not open is not where it was put")
+		}
+	default:
+		switch a := n.useFile(f, q.cur); a {
+		case hint.Hit, hint.UseOld:
+		case hint.Start, hint.Join:
+			q.stage = rWaitFile
+		case hint.Pause:
+			q.stage = rPauseFile
+		default:
+			m.failf(s, "request %d was refused by %v", i, a)
+		}
+	}
+	if q.stage == rPlace {
+		q.p, q.stage = uint8(ref.Have), rBind
+	}
+	go1(n)
+}
+
 func (m *model) nextFile(s mState, f uint8, go1 func(mState)) {
 	fl := s.file[f]
-	hasFD := s.fdFile[0] == f || s.fdFile[1] == f
-	if !hasFD {
+	if s.fd[0].file != f && s.fd[1].file != f {
 		return
 	}
 	if fl.held { // its flush ends
@@ -342,82 +435,163 @@ func (m *model) nextFile(s mState, f uint8, go1 func(mState)) {
 		n.file[f].ref, _ = hint.Step(fl.ref, hint.Event{Kind: hint.PauseOver})
 		go1(n)
 	}
+	gen := fl.att.gen
+	n := s
+	att := &n.file[f].att
 	switch fl.att.stage {
 	case aNone: // the sweeper
-		if fl.ref.Have < uint64(s.cur) && fl.ref.Phase != hint.Closed && !fl.ref.Backoff {
-			n, _ := m.use(s, f)
+		switch {
+		case fl.ref.Have >= uint64(s.cur):
+		case !s.bound(f):
+			if fl.ref.Have != 0 {
+				n.file[f].ref, _ = hint.Step(fl.ref, hint.Event{Kind: hint.Drop})
+				go1(n)
+			}
+		case !fl.ref.Backoff:
+			n.useFile(f, s.cur)
 			go1(n)
 		}
 	case aHeld:
 		if !fl.held {
-			n := s
-			n.file[f].att = mAttempt{stage: aRead, gen: s.cur}
+			*att = mAttempt{stage: aRead, gen: s.cur}
 			go1(n)
 		}
 	case aRead:
-		n := s
-		n.g[fl.att.gen].in++
-		n.file[f].att.stage = aEntered
+		n.g[gen].in++
+		att.stage = aEntered
 		go1(n)
 	case aEntered:
-		n := s
-		if fl.att.gen == s.cur {
-			n.file[f].att.stage = aOpening
+		if gen == s.cur {
+			att.stage, att.fds = aOpening, s.behind(f, gen)
 		} else {
-			n.g[fl.att.gen].in--
-			n.file[f].att = mAttempt{stage: aRead, gen: s.cur}
+			n.g[gen].in--
+			*att = mAttempt{stage: aRead, gen: s.cur}
 		}
 		go1(n)
 	case aOpening:
-		if s.g[fl.att.gen].stopped {
-			m.failf(s, "a move opens on graph %d, which is stopped", fl.att.gen)
+		if s.g[gen].stopped {
+			m.failf(s, "a move opens on graph %d, which is stopped", gen)
 		}
-		if s.failures > 0 {
+		if s.failures > 0 && att.fds != 0 {
 			n := s
 			n.failures--
-			if fl.ref.Have != 0 {
-				n.setAstray(f, true)
+			if fl.ref.Have != 0 && fl.ref.Have < uint64(gen) {
+				n.setAstray(f, uint8(fl.ref.Have))
 			}
-			n.g[fl.att.gen].in--
+			n.g[gen].in--
 			n.file[f].att = mAttempt{}
 			n.file[f].ref, _ = hint.Step(fl.ref, hint.Event{Kind: hint.Failed})
 			go1(n)
 		}
-		n := s
-		for i, ff := range s.fdFile {
-			if ff == f {
-				n.stepRetire(fl.att.gen, graph.RetireBind)
-				if s.fdBound[i] != 0 {
-					n.stepRetire(s.fdBound[i], graph.RetireUnbind)
-				}
-				n.fdBound[i] = fl.att.gen
+		if more := s.behind(f, gen); more&^att.fds != 0 {
+			att.fds |= more
+			go1(n)
+			return
+		}
+		for i := range s.fd {
+			if att.fds&(1<<i) != 0 {
+				n.bind(uint8(i), gen, hint.Put)
 			}
 		}
-		n.setAstray(f, false)
-		n.file[f].att.stage = aPublished
+		n.file[f].ref, _ = hint.Step(fl.ref, hint.Event{Kind: hint.Put, Key: uint64(gen)})
+		n.setAstray(f, 0)
+		att.stage = aPublished
 		go1(n)
 	case aPublished:
-		n := s
-		n.file[f].ref, _ = hint.Step(fl.ref, hint.Event{Kind: hint.Opened, Key: uint64(fl.att.gen)})
-		n.g[fl.att.gen].in--
-		n.file[f].att = mAttempt{}
+		n.file[f].ref, _ = hint.Step(fl.ref, hint.Event{Kind: hint.Opened, Key: hint.Published})
+		n.g[gen].in--
+		*att = mAttempt{}
 		go1(n)
 	}
 }
 
-func (s *mState) setAstray(f uint8, on bool) {
-	if s.file[f].astray == on {
+// behind says which base fds of a file have to come along to a graph.
+func (s *mState) behind(f, gen uint8) (mask uint8) {
+	for i, d := range s.fd {
+		if d.file == f && d.ref.Have < uint64(gen) && (d.ref.Have != 0 || d.ref.Phase == hint.Reopening) {
+			mask |= 1 << i
+		}
+	}
+	return mask
+}
+
+// nextFD is what happens to a base fd: the pause after a failed attempt ends, it
+// is gathered in, or its attempt goes on.
+func (m *model) nextFD(s mState, d uint8, go1 func(mState)) {
+	fd := s.fd[d]
+	place := uint8(s.file[fd.file].ref.Have)
+	if fd.ref.Backoff {
+		n := s
+		n.fd[d].ref, _ = hint.Step(fd.ref, hint.Event{Kind: hint.PauseOver})
+		go1(n)
+	}
+	gen := fd.att.gen
+	n := s
+	att := &n.fd[d].att
+	switch fd.att.stage {
+	case aNone:
+		if fd.ref.Have != 0 && fd.ref.Have < uint64(place) && !fd.ref.Backoff {
+			n.useFD(d, place)
+			go1(n)
+		}
+	case aRead:
+		if *att = (mAttempt{stage: aEntered, gen: place}); place == 0 {
+			att.gen = s.cur
+		}
+		n.g[att.gen].in++
+		go1(n)
+	case aEntered:
+		serves := gen == s.cur
+		for _, d := range s.fd {
+			serves = serves || d.file == fd.file && d.ref.Have == uint64(gen)
+		}
+		if serves {
+			att.stage = aOpening
+		} else {
+			n.g[gen].in--
+			att.gen = s.cur
+			n.g[s.cur].in++
+		}
+		go1(n)
+	case aOpening:
+		if s.g[gen].stopped {
+			m.failf(s, "a base fd is opened on graph %d, which is stopped", gen)
+		}
+		n.g[gen].in--
+		*att = mAttempt{}
+		if s.failures > 0 {
+			n := n
+			n.failures--
+			if fd.ref.Have != 0 && fd.ref.Have < uint64(gen) {
+				n.setAstray(fd.file, uint8(fd.ref.Have))
+			}
+			n.fd[d].ref, _ = hint.Step(fd.ref, hint.Event{Kind: hint.Failed})
+			go1(n)
+		}
+		n.bind(d, gen, hint.Put)
+		n.fd[d].ref, _ = hint.Step(n.fd[d].ref, hint.Event{Kind: hint.Opened, Key: hint.Published})
+		if gen == s.cur && n.behind(fd.file, gen) == 0 {
+			n.setAstray(fd.file, 0)
+		}
+		go1(n)
+	}
+}
+
+// setAstray pins a file to a graph, or to none.
+func (s *mState) setAstray(f, on uint8) {
+	from := s.file[f].astray
+	if from == on {
 		return
 	}
 	s.file[f].astray = on
-	if on {
-		s.stepSettle(graph.SettleAstray)
-		return
+	if from != 0 {
+		s.stepSettle(graph.SettleLeft)
+		s.g[from].left++
+		s.g[from].leftMask |= s.inside(from)
 	}
-	from := uint8(s.file[f].ref.Have)
-	s.stepSettle(graph.SettleLeft)
-	s.g[from].left++
-	s.g[from].leftMask |= s.inside(from)
+	if on != 0 {
+		s.stepSettle(graph.SettleAstray)
+	}
 }
 
 func (m *model) nextRetirer(s mState, g uint8, go1 func(mState)) {
@@ -480,18 +654,19 @@ func (m *model) final(s mState) {
 	if s.g[s.cur].stopped {
 		m.failf(s, "the current graph was stopped")
 	}
-	for i, b := range s.fdBound {
-		if closed := s.file[s.fdFile[i]].ref == (hint.State{}); b != s.cur && (b != 0 || !closed) {
-			m.failf(s, "fd %d is left on graph %d", i, b)
+	for i, d := range s.fd {
+		if d.ref.Have != uint64(s.cur) && d.ref != (hint.State{}) {
+			m.failf(s, "fd %d is left on graph %d", i, d.ref.Have)
 		}
 	}
 }
 
 func explore(t *testing.T, fdFile [2]uint8, wants, failures, holds, deaths, ops uint8) int {
-	s := mState{wants: wants, cur: 1, gen: 1, fdFile: fdFile, fdBound: [2]uint8{1, 1}, failures: failures, holds: holds, deaths: deaths}
+	s := mState{wants: wants, cur: 1, gen: 1, failures: failures, holds: holds, deaths: deaths}
 	s.g[1].exists = true
 	for i := range s.req {
 		s.req[i] = mReq{fd: uint8(i), left: ops}
+		s.fd[i] = mFD{file: fdFile[i], ref: hint.State{Phase: hint.Open, Have: 1}}
 		s.g[1].retire, _, _ = graph.StepRetire(s.g[1].retire, graph.RetireBind)
 		s.file[fdFile[i]].ref = hint.State{Phase: hint.Open, Have: 1}
 	}

@@ -59,19 +59,43 @@ func (n *Node) setLookups(v uint64) {
 	}
 }
 
-// isOpen reports whether the file has base fds.
-func (n *Node) isOpen() bool {
+// isBound reports whether base fds of the file serve or are being opened. What
+// is CLOSED lives on no graph; it is opened where the file lives when it is used
+// next.
+func (n *Node) isBound() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.fds) > 0
+	return n.hasBound()
 }
 
-// atRest reports whether the file lives on no graph and nobody is about to bring
-// it to one: it is CLOSED, and is opened on the graph that is current when it is
-// used next; or it is LOST.
-func (n *Node) atRest() bool {
-	s, _ := n.ref.State()
-	return s.Phase == hint.Closed || s.Phase == hint.Lost
+// hasBound is isBound with mu held.
+func (n *Node) hasBound() bool {
+	for _, b := range n.fds {
+		if b.isBound() {
+			return true
+		}
+	}
+	return false
+}
+
+// servesOn reports whether base fds of the file are bound to g.
+func (n *Node) servesOn(g *graph.Graph) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, b := range n.fds {
+		if r := b.ref.Current(); r != nil && r.Value.g == g {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *BaseFD) isBound() bool {
+	if b.ref.Current() != nil {
+		return true
+	}
+	s, _ := b.ref.State()
+	return s.Phase == hint.Reopening
 }
 
 // setAstray says whether the file is served by an older graph because it could
@@ -172,17 +196,16 @@ func (t *Table) Release(call *xlator.Call, b *BaseFD) {
 			break
 		}
 	}
-	if len(n.fds) == 0 {
-		if n.astray != nil { // nothing keeps the older graph any more
-			n.ref.Drop()
-		}
+	if n.astray != nil && !n.hasBound() { // nothing keeps the older graph any more
+		n.ref.Drop()
 		n.setAstray(nil)
 	}
 	last := len(n.fds) == 0
 	n.mu.Unlock()
+	was, _ := b.ref.State()
 	r := b.ref.Lose(syscall.EBADF)
 	var u Use
-	closed := r == nil && last && t.openForLast(call, b, &u)
+	closed := r == nil && last && was.Phase != hint.Lost && t.openForLast(call, b, &u)
 	t.countOpen(n, -1) // the leaf asks HasOpen when its last FD ends
 	switch {
 	case closed:
@@ -203,10 +226,6 @@ func (t *Table) Release(call *xlator.Call, b *BaseFD) {
 // false if there is nothing to see the end of, or it cannot be opened for too
 // long; what is left then goes at the next start.
 func (t *Table) openForLast(call *xlator.Call, b *BaseFD, u *Use) bool {
-	n := b.node
-	if s, _ := n.ref.State(); s.Phase == hint.Lost {
-		return false
-	}
 	var ref hint.Ref[Use] // of this attempt alone
 	r, err := ref.UsePatiently(t.patienceOf(call), t, 1, func() (uint64, Use, error) {
 		u, err := t.OpenApart(b)
@@ -219,7 +238,7 @@ func (t *Table) openForLast(call *xlator.Call, b *BaseFD, u *Use) bool {
 		ref.Lose(err) // what is still being opened is let go
 		if gone := (*hint.ErrGone)(nil); !errors.As(err, &gone) {
 			t.log.Warn("a file could not be opened for its last close; if it has no name its data is removed at the next start",
-				"gfid", n.gfid, "err", err)
+				"gfid", b.node.gfid, "err", err)
 		}
 		return false
 	}

@@ -9,11 +9,12 @@ package fdtable
 // the slow road has to be taken.
 func fresh(key, current uint64) bool { return key == current }
 
-// mayUse decides, after the graph of a cached result was entered, whether the
-// result may be used. unchanged: the result is still the published one.
-// wasCurrent: its graph was the current one when it was read; isCurrent: it is
-// now. A result on an older graph is used only while it stays published, which
-// is what keeps that graph from being retired.
-func mayUse(unchanged, wasCurrent, isCurrent bool) bool {
-	return unchanged && (isCurrent || !wasCurrent)
+// mayUse decides, after the graph of a result was entered, whether the result may
+// be used. unchanged: it is still the published one. isCurrent: its graph is the
+// current one. sameView: the graph is current that was so when the result was
+// asked for. A result on an older graph was given because the file is pinned
+// there, which may have ended with a switch; it is used only while it stays
+// published, which is what keeps that graph from being retired.
+func mayUse(unchanged, isCurrent, sameView bool) bool {
+	return unchanged && (isCurrent || sameView)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/hint"
 )
 
 // Status is what there is to know of the files at a glance.
@@ -18,12 +19,12 @@ type Status struct {
 	Pinned  int    `json:"pinned"`
 	Moved   uint64 `json:"moved"` // moves of files since the mount
 
-	// Closed counts files with open fds that nothing is open for: an earlier
-	// process had them open and nobody has used them since.
+	// Closed counts base fds that are open for the application and not below:
+	// an earlier process had them open and nobody has used them since.
 	Closed   int    `json:"closed"`
 	Restored int    `json:"restored"` // base fds that an earlier process had open
-	Reopened uint64 `json:"reopened"` // base fds that were CLOSED and are open again
-	Lost     uint64 `json:"lost"`     // files that were gone when they were to be opened again
+	Reopened uint64 `json:"reopened"` // times that a base fd was CLOSED and was opened again
+	Lost     uint64 `json:"lost"`     // base fds of files that were gone when they were to be opened again
 
 	LocksHeld    int `json:"locks_held"`
 	LocksWaiting int `json:"locks_waiting"`
@@ -40,17 +41,29 @@ func (t *Table) Status() Status {
 	}
 	if g := t.graphs.Current(); g != nil {
 		t.nodes.each(func(n *Node) {
-			r := n.ref.Current()
-			switch {
-			case r != nil && r.Key >= g.Generation || !n.isOpen():
-			case r == nil && n.atRest():
-				s.Closed++
-			default:
+			bound, closed := n.count()
+			s.Closed += closed
+			if r := n.ref.Current(); bound > 0 && (r == nil || r.Key < g.Generation) {
 				s.Pending++
 			}
 		})
 	}
 	return s
+}
+
+// count says how many base fds are bound and how many are CLOSED.
+func (n *Node) count() (bound, closed int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, b := range n.fds {
+		switch s, _ := b.ref.State(); s.Phase {
+		case hint.Closed:
+			closed++
+		case hint.Open, hint.Reopening:
+			bound++
+		}
+	}
+	return bound, closed
 }
 
 // NodeDump is a node in a dump.

@@ -75,7 +75,7 @@ func (t *Table) fetch(n *Node) {
 }
 
 // stale lists the open files that live on graphs before g, and lets go of the
-// Inodes of files that are not open. There may be millions of those.
+// Inodes of files of which nothing is open. There may be millions of those.
 func (t *Table) stale(g *graph.Graph) (open []*Node) {
 	const atOnce = 64
 	var pace graph.Pace
@@ -90,13 +90,10 @@ func (t *Table) stale(g *graph.Graph) (open []*Node) {
 		if r != nil && r.Key >= g.Generation {
 			return
 		}
-		switch {
-		case !n.isOpen():
-			if r != nil {
-				n.ref.Drop()
-			}
-		case r != nil || !n.atRest():
+		if n.isBound() {
 			open = append(open, n)
+		} else if r != nil {
+			n.ref.Drop()
 		}
 	})
 	return open
@@ -107,7 +104,7 @@ func (t *Table) sweep(ctx context.Context, g *graph.Graph, files []*Node) (left 
 	w := &sweep{t: t, ctx: ctx, g: g, files: files, failed: make([]bool, len(files)), ended: make(chan struct{}, maxMovers)}
 	w.run()
 	for i, n := range files {
-		if w.failed[i] && n.isOpen() {
+		if w.failed[i] && n.isBound() {
 			left = append(left, n)
 		}
 	}

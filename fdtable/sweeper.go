@@ -88,13 +88,32 @@ func (w *sweep) move(i int) {
 	}
 }
 
-// bringHome moves a file to the current graph, unless it is there or not open,
-// and reports whether it is home now.
+// bringHome moves a file to the current graph, unless it is there or nothing of
+// it is open, and reports whether it is home now.
 func (t *Table) bringHome(ctx context.Context, n *Node) bool {
-	if !n.isOpen() {
+	if !n.isBound() {
 		return true
 	}
 	cur := t.graphs.Current()
 	r, err := t.place(ctx, hint.Here{}, n, cur)
-	return err == nil && r.Key >= cur.Generation
+	return err == nil && r.Key >= cur.Generation && t.gather(ctx, n, r.Key)
+}
+
+// gather brings the base fds to their file that were opened elsewhere while it
+// moved, and reports whether all that are bound have come.
+func (t *Table) gather(ctx context.Context, n *Node, key uint64) bool {
+	var late []*BaseFD
+	n.mu.Lock()
+	for _, b := range n.fds {
+		if r := b.ref.Current(); r != nil && r.Key < key {
+			late = append(late, b)
+		}
+	}
+	n.mu.Unlock()
+	all := true
+	for _, b := range late {
+		r, err := b.ref.UsePatiently(t.patienceOf(ctx), hint.Here{}, key, func() (uint64, binding, error) { return t.follow(b) }, letBindingGo)
+		all = all && (err != nil || r.Key >= key) // with an error it has been closed
+	}
+	return all
 }

@@ -3,6 +3,7 @@ package fdtable
 import (
 	"context"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/holdfast/holdfast/graph"
@@ -39,7 +40,7 @@ func (t *Table) UseNode(call *xlator.Call, n *Node) (Use, error) {
 		}
 		g := r.Value.g
 		g.Enter(stripe)
-		if mayUse(n.ref.Current() == r, g == cur, g == t.graphs.Current()) {
+		if now := t.graphs.Current(); mayUse(n.ref.Current() == r, g == now, cur == now) {
 			return Use{G: g, Inode: r.Value.inode, unique: call.Unique}, nil
 		}
 		g.Leave(stripe)
@@ -60,7 +61,7 @@ func (t *Table) UseFD(call *xlator.Call, b *BaseFD) (Use, error) {
 		}
 		g := r.Value.g
 		g.Enter(stripe)
-		if mayUse(b.ref.Current() == r, g == cur, g == t.graphs.Current()) {
+		if now := t.graphs.Current(); mayUse(b.ref.Current() == r, g == now, cur == now) {
 			return Use{G: g, Inode: r.Value.fd.Inode(), FD: r.Value.fd, unique: call.Unique}, nil
 		}
 		g.Leave(stripe)
@@ -113,14 +114,13 @@ func (t *Table) UseFDs(call *xlator.Call, a, b *BaseFD) (u Use, bfd *xlator.FD, 
 }
 
 // place is the slow half of UseNode: it returns where the file lives, on cur or
-// a newer graph, or on an older one where it is pinned. A request (ctx is its
-// Call) waits, as await says, for as long as the file is CLOSED and cannot be
-// opened. The move runs in a goroutine of own.
+// a newer graph, or on an older one where it is pinned. The move runs in a
+// goroutine of own.
 func (t *Table) place(ctx context.Context, own hint.Owner, n *Node, cur *graph.Graph) (*hint.Result[place], error) {
 	if err := t.waitHeld(ctx, n.gfid); err != nil {
 		return nil, err
 	}
-	if !n.isOpen() {
+	if !n.isBound() {
 		n.ref.Put(cur.Generation, place{cur, cur.Inodes.Get(n.gfid, n.typ)})
 		if r := n.ref.Current(); r != nil && r.Key >= cur.Generation {
 			return r, nil
@@ -132,8 +132,10 @@ func (t *Table) place(ctx context.Context, own hint.Owner, n *Node, cur *graph.G
 // letPlaceGo: an Inode is memory, which the garbage collector takes.
 func letPlaceGo(*hint.Result[place]) {}
 
-// bind is the slow half of UseFD. The file moves first, with all its fds; an fd
-// that was being opened on the older graph meanwhile follows by itself.
+// bind is the slow half of UseFD. The file moves first, with all its fds that are
+// bound. An fd that is CLOSED, or was being opened on the older graph meanwhile,
+// follows by itself; a request (ctx is its Call) waits, as await says, for as long
+// as one that is CLOSED cannot be opened.
 func (t *Table) bind(ctx context.Context, b *BaseFD, cur *graph.Graph) (*hint.Result[binding], error) {
 	n := b.node
 	if n == nil {
@@ -163,96 +165,128 @@ func (t *Table) enterCurrent() *graph.Graph {
 	}
 }
 
-// enterPlace enters the graph on which the file lives, or the current one if it
-// lives nowhere.
+// enterPlace enters the graph on which base fds of the file serve, or the current
+// one if there are none.
 func (t *Table) enterPlace(n *Node) *graph.Graph {
-	for {
-		r := n.ref.Current()
-		if r == nil {
-			return t.enterCurrent()
-		}
-		cur, g := t.graphs.Current(), r.Value.g
+	if r := n.ref.Current(); r != nil && r.Value.g != t.graphs.Current() {
+		g := r.Value.g
 		g.Enter(0)
-		if mayUse(n.ref.Current() == r, g == cur, g == t.graphs.Current()) {
+		if n.servesOn(g) { // which is not retired then
 			return g
 		}
 		g.Leave(0)
 	}
+	return t.enterCurrent()
 }
 
-// move is the attempt that brings a file with all its open fds to the current
-// graph, or opens all that are CLOSED: all or none.
+// move is the attempt that brings a file with all its fds that are bound to the
+// current graph: all or none.
 func (t *Table) move(n *Node) (uint64, place, error) {
 	if err := t.waitHeld(t.ctx, n.gfid); err != nil {
 		return 0, place{}, err
 	}
 	g := t.enterCurrent()
 	defer g.Leave(0)
-	n.mu.Lock()
-	fds := append([]*BaseFD(nil), n.fds...)
-	n.mu.Unlock()
 	inode := g.Inodes.Get(n.gfid, n.typ)
-	opened := make([]*xlator.FD, len(fds))
-	for i, b := range fds {
-		if r := b.ref.Current(); r != nil && r.Key >= g.Generation {
-			continue
-		}
-		fd, err := reopen(g, inode, b)
-		if err != nil {
-			for _, fd := range opened {
-				if fd != nil {
-					g.Top.Release(fd)
-				}
+	var opened []reopened
+	for more := n.behind(g); ; {
+		for _, b := range more {
+			fd, err := reopen(g, inode, b)
+			if err != nil {
+				return 0, place{}, t.giveUp(n, g, opened, fmt.Errorf("open fd %#x of %s on graph %d: %w", b.fh, n.gfid, g.Generation, err))
 			}
-			err = fmt.Errorf("open fd %#x of %s on graph %d: %w", b.fh, n.gfid, g.Generation, err)
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			if r := n.ref.Current(); r == nil {
-				err = n.failed(err)
-			} else if len(n.fds) > 0 {
-				n.setAstray(r.Value.g)
-			}
-			return 0, place{}, err
+			opened = append(opened, reopened{b, fd})
 		}
-		opened[i] = fd
+		if more = t.publish(n, place{g, inode}, opened); len(more) == 0 {
+			return hint.Published, place{}, nil // under the file's lock, with what else had to change
+		}
 	}
-	late := t.publish(n, g, fds, opened)
-	for _, fd := range late {
-		g.Top.Release(fd)
-	}
-	return g.Generation, place{g, inode}, nil
 }
 
-// publish makes the base fds serve what was opened for them, and returns what
-// is not needed because its base fd was closed meanwhile.
-func (t *Table) publish(n *Node, g *graph.Graph, fds []*BaseFD, opened []*xlator.FD) (late []*xlator.FD) {
+// reopened is what was opened for a base fd on another graph.
+type reopened struct {
+	b  *BaseFD
+	fd *xlator.FD
+}
+
+// behind lists the base fds that have to come along to g.
+func (n *Node) behind(g *graph.Graph) []*BaseFD {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.gone = 0
-	moved := false
-	for i, fd := range opened {
-		if fd == nil {
+	return n.stillBehind(g, nil)
+}
+
+// stillBehind lists the base fds that are bound to older graphs than g, or are
+// being opened, and not among those opened. Called with mu held.
+func (n *Node) stillBehind(g *graph.Graph, opened []reopened) (more []*BaseFD) {
+	for _, b := range n.fds {
+		if r := b.ref.Current(); r != nil && r.Key >= g.Generation || !b.isBound() {
 			continue
 		}
-		if fds[i].closed {
-			late = append(late, fd)
-			continue
-		}
-		g.Bind()
-		if fds[i].ref.Current() == nil {
-			t.reopened.Add(1)
-		} else {
-			moved = true
-		}
-		if old := fds[i].ref.Put(g.Generation, binding{g, fd}); old != nil {
-			letBindingGo(old)
+		if !slices.ContainsFunc(opened, func(o reopened) bool { return o.b == b }) {
+			more = append(more, b)
 		}
 	}
+	return more
+}
+
+// giveUp ends a move that has failed: the file stays where it is.
+func (t *Table) giveUp(n *Node, g *graph.Graph, opened []reopened, err error) error {
+	for _, o := range opened {
+		g.Top.Release(o.fd)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r := n.ref.Current(); r != nil && r.Key < g.Generation && n.hasBound() {
+		n.setAstray(r.Value.g)
+	}
+	return err
+}
+
+// publish makes the file live at a place, and the base fds serve what was opened
+// for them there, unless there are more by now that have to come along; it
+// returns those. What is not needed, because its base fd was closed meanwhile, is
+// released.
+func (t *Table) publish(n *Node, at place, opened []reopened) (more []*BaseFD) {
+	var late []*xlator.FD
+	n.mu.Lock()
+	if more = n.stillBehind(at.g, opened); len(more) > 0 {
+		n.mu.Unlock()
+		return more
+	}
+	moved := false
+	for _, o := range opened {
+		if o.b.closed {
+			late = append(late, o.fd)
+		} else {
+			moved = t.bindTo(o.b, at.g, o.fd) || moved
+		}
+	}
+	n.ref.Put(at.g.Generation, at)
+	n.gone = 0
 	n.setAstray(nil)
+	n.mu.Unlock()
 	if moved {
 		t.moved.Add(1)
 	}
-	return late
+	for _, fd := range late {
+		at.g.Top.Release(fd)
+	}
+	return nil
+}
+
+// bindTo makes a base fd serve fd, and reports whether it served another. Called
+// with the node's mu held.
+func (t *Table) bindTo(b *BaseFD, g *graph.Graph, fd *xlator.FD) (moved bool) {
+	was := b.ref.Current()
+	g.Bind()
+	if old := b.ref.Put(g.Generation, binding{g, fd}); old != nil {
+		letBindingGo(old)
+	}
+	if was == nil {
+		t.reopened.Add(1)
+	}
+	return was != nil
 }
 
 // follow is the attempt that brings one base fd to where its file lives.
@@ -263,17 +297,13 @@ func (t *Table) follow(b *BaseFD) (uint64, binding, error) {
 	fd, err := reopen(g, g.Inodes.Get(n.gfid, n.typ), b)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !g.Out() {
-		n.setAstray(nil)
-	}
-	old := b.ref.Current()
 	if err != nil {
 		err = fmt.Errorf("open fd %#x of %s on graph %d: %w", b.fh, n.gfid, g.Generation, err)
-		switch {
-		case b.closed:
-		case old == nil:
+		if old := b.ref.Current(); b.closed {
+			return 0, binding{}, err
+		} else if old == nil {
 			err = n.failed(err)
-		default:
+		} else if old.Key < g.Generation {
 			n.setAstray(old.Value.g)
 		}
 		return 0, binding{}, err
@@ -282,12 +312,14 @@ func (t *Table) follow(b *BaseFD) (uint64, binding, error) {
 		t.Go(func() { g.Top.Release(fd) })
 		return 0, binding{}, syscall.EBADF
 	}
+	t.bindTo(b, g, fd)
 	n.gone = 0
-	if old == nil {
-		t.reopened.Add(1)
+	if g.Out() {
+		t.fetch(n) // no sweep may see it any more
+	} else if len(n.stillBehind(g, []reopened{{b: b}})) == 0 {
+		n.setAstray(nil)
 	}
-	g.Bind()
-	return g.Generation, binding{g, fd}, nil
+	return hint.Published, binding{}, nil
 }
 
 // reopen opens on g what an application has open.
