@@ -27,6 +27,7 @@
 //	  graph.Graph's locks  Bind, Unbind
 //	  shard.mu             gfid -> Node, lookup and open counts
 //	    slab.mu            numbers
+//	    recent.mu          which files keep their Inode without being open
 //	Table.holdMu, Table.errMu   alone
 //
 // A hint.Ref's own lock is taken alone or under Node.mu, and nothing under it.

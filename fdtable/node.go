@@ -21,6 +21,8 @@ type Node struct {
 	typ  xlator.FileType
 	rec  *state.Node // nil: nothing is recorded
 
+	recent int // guarded by Table.recent.mu; its place there, from 1; 0: none
+
 	lookups uint64 // guarded by the shard's mu
 	opens   int    // guarded by the shard's mu
 
@@ -164,9 +166,9 @@ func (t *Table) Publish(u *Use, b *BaseFD, n *Node, fd *xlator.FD) {
 		b.rec = t.mem.FDAt(uint32(b.fh))
 		b.rec.Put(uint32(b.fh>>32), n.id, b.flags, u.unique, b.cursor)
 	}
-	n.ref.Put(u.G.Generation, place{u.G, fd.Inode()})
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.ref.Put(u.G.Generation, place{u.G, fd.Inode()})
 	u.G.Bind()
 	b.ref.Put(u.G.Generation, binding{u.G, fd})
 	n.fds = append(n.fds, b)

@@ -47,6 +47,8 @@ type Table struct {
 	errMu  sync.Mutex
 	orphan map[xlator.GFID]error // guarded by errMu; errors of files that the kernel has forgotten
 
+	recent recent
+
 	swept       atomic.Uint64 // generation that every open file has reached, but for strays
 	strays      atomic.Int64  // files on their way by themselves
 	moved       atomic.Uint64
@@ -231,6 +233,7 @@ func (t *Table) dropIfUnused(s *shard, n *Node) {
 		return
 	}
 	delete(s.m, n.gfid)
+	t.recent.remove(n)
 	t.nodes.remove(n.id)
 	if err := n.errs.unseen(); err != nil {
 		t.keepOrphan(n.gfid, err)

@@ -49,7 +49,7 @@ func (b *bridge) readdirplus(r *request, in *gofuse.ReadIn, out *gofuse.DirEntry
 		if e.Name == "." || e.Name == ".." || e.Inode == nil || !e.Attr.Valid() || b.t.Held(e.Inode.GFID()) {
 			continue
 		}
-		b.fillEntry(slot, b.t.Found(e.Inode.GFID(), e.Inode.Type()), &e.Attr)
+		b.fillEntry(slot, b.t.Seen(u.G, e.Inode), &e.Attr)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func (b *bridge) lookup(r *request, name string, out *gofuse.EntryOut) error {
 		return b.again(r, parent, out)
 	}
 	for {
-		inode, attr, err := b.find(r, parent, name)
+		u, rep, err := b.find(r, parent, name)
 		if errors.Is(err, syscall.ENOENT) && b.negative != (timeout{}) {
 			out.EntryValid, out.EntryValidNsec = b.negative.sec, b.negative.nsec
 			return nil
@@ -32,33 +32,47 @@ func (b *bridge) lookup(r *request, name string, out *gofuse.EntryOut) error {
 		if err != nil {
 			return err
 		}
-		if b.t.Held(inode.GFID()) { // what was found may be older than what was acknowledged
-			if err := b.t.WaitHeld(&r.call, inode.GFID()); err != nil {
-				return err
-			}
-			continue
+		if b.answerFound(&u, rep, out) {
+			return nil
 		}
-		b.fillEntry(out, b.t.Found(inode.GFID(), inode.Type()), &attr)
-		return nil
+		if err := b.t.WaitHeld(&r.call, rep.Inode.GFID()); err != nil {
+			return err
+		}
 	}
 }
 
-// find looks a name up in the graph that serves the directory.
-func (b *bridge) find(r *request, parent *fdtable.Node, name string) (*xlator.Inode, xlator.Iatt, error) {
-	u, err := b.t.UseNode(&r.call, parent)
-	if err != nil {
-		return nil, xlator.Iatt{}, err
-	}
+// answerFound ends u, and reports whether the entry could be told: of a file
+// that is held, what was found may be older than what was acknowledged.
+func (b *bridge) answerFound(u *fdtable.Use, rep *xlator.LookupRep, out *gofuse.EntryOut) bool {
 	defer u.Done()
-	r.lookupReq = xlator.LookupReq{Parent: u.Inode, Name: name}
-	rep, err := u.G.Top.Lookup(&r.call, &r.lookupReq)
+	if b.t.Held(rep.Inode.GFID()) {
+		return false
+	}
+	b.fillEntry(out, b.t.Seen(u.G, rep.Inode), &rep.Attr)
+	return true
+}
+
+// find looks a name up in the graph that serves the directory. Without an error
+// the caller is inside that graph, and ends u.
+func (b *bridge) find(r *request, parent *fdtable.Node, name string) (u fdtable.Use, rep *xlator.LookupRep, err error) {
+	u, err = b.t.UseNode(&r.call, parent)
 	if err != nil {
-		return nil, xlator.Iatt{}, err
+		return u, nil, err
 	}
-	if err := known(r, &u, rep.Inode, &rep.Attr); err != nil {
-		return nil, xlator.Iatt{}, err
+	defer func() {
+		if rep == nil {
+			u.Done()
+		}
+	}()
+	r.lookupReq = xlator.LookupReq{Parent: u.Inode, Name: name}
+	found, err := u.G.Top.Lookup(&r.call, &r.lookupReq)
+	if err != nil {
+		return u, nil, err
 	}
-	return rep.Inode, rep.Attr, nil
+	if err := known(r, &u, found.Inode, &found.Attr); err != nil {
+		return u, nil, err
+	}
+	return u, found, nil
 }
 
 // again answers a lookup of a node that is known by number.

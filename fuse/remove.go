@@ -51,14 +51,15 @@ func (b *bridge) bringVictim(r *request, parent *fdtable.Node, name string) erro
 	if b.t.Settled() {
 		return nil
 	}
-	inode, _, err := b.find(r, parent, name)
+	found, rep, err := b.find(r, parent, name)
 	if errors.Is(err, syscall.ENOENT) {
 		return nil // the operation itself says so
 	}
 	if err != nil {
 		return err
 	}
-	n := b.t.Found(inode.GFID(), inode.Type())
+	n := b.t.Seen(found.G, rep.Inode)
+	found.Done()
 	defer b.t.Forget(n.ID(), 1)
 	u, err := b.t.UseNode(&r.call, n)
 	if err != nil {
