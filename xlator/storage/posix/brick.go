@@ -21,6 +21,9 @@ func (b *Brick) object(i *xlator.Inode) (*object, error) {
 		return o, nil
 	}
 	o, err := b.rt.find(i.GFID())
+	if err == unix.ESTALE && i.Type() == xlator.TypeDirectory {
+		o, err = b.rt.departed(i.GFID())
+	}
 	if err != nil {
 		return nil, err
 	}

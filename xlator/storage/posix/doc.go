@@ -28,7 +28,8 @@
 // looks again after locking; a name that points nowhere is only ever filled
 // with RENAME_NOREPLACE or linkat. So a name whose object is locked is stable.
 // The gate is always taken after the locks above it, and given back while
-// waiting for one of them.
+// waiting for one of them. xlator.Opens is asked with names held; its lock is a
+// leaf.
 //
 // # Who keeps whom alive
 //
@@ -43,7 +44,9 @@
 // Entries in .glusterfs/staging (objects without a name yet, directory handles
 // being replaced) and .glusterfs/unlink (files that were open without a name,
 // marks of directories being removed). The next owner of the flock clears both,
-// but for the files that applications still have open (xlator.Opens).
+// but for the files that applications still have open (xlator.Opens). What a
+// request was about to do is in its journal (intent.go): carried out again, it
+// finds either the state before or the state after.
 // A file that got its name but not yet its handle gets the handle at its next
 // lookup.
 package posix

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"weak"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/holdfast/holdfast/xlator"
 )
 
@@ -170,6 +172,20 @@ func (rt *Runtime) bury(o *object, last xlator.Iatt) {
 	defer rt.graves.mu.Unlock()
 	rt.graves.ring[rt.graves.next%len(rt.graves.ring)] = o
 	rt.graves.next++
+}
+
+// departed is a directory that was removed while an application had it open, by
+// a process that has died since: it is empty, and of its attributes nothing is
+// known any more. A handle that is there but leads nowhere is another matter:
+// somebody moved the directory behind our back.
+func (rt *Runtime) departed(g xlator.GFID) (*object, error) {
+	var st unix.Statx_t
+	if !rt.inUse(g) || statName(rt.meta, handlePath(g), &st) != unix.ENOENT {
+		return nil, unix.ESTALE
+	}
+	o := &object{gfid: g, typ: xlator.TypeDirectory, last: xlator.Iatt{GFID: g, Type: xlator.TypeDirectory}}
+	o.fate.Store(gone)
+	return rt.enlist(o), nil
 }
 
 // graveyard keeps the objects removed last from the garbage collector.

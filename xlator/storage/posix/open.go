@@ -161,9 +161,6 @@ func (b *Brick) open(op string, r *xlator.OpenReq, bad error) (*xlator.OpenRep, 
 		if err == nil {
 			d, err = b.openNew(r.Inode, key)
 		}
-		if err == unix.ESTALE && r.Reopen && op == "opendir" {
-			d, err = b.reopenRemoved(r.Inode, key)
-		}
 		if err != nil {
 			return nil, fail(op, g, "", err)
 		}
@@ -194,25 +191,6 @@ func (b *Brick) openNew(i *xlator.Inode, key descKey) (*descriptor, error) {
 	}
 	b.objs.Set(i, o)
 	return b.openObject(&p, o, key)
-}
-
-// reopenRemoved gives the base fd of a directory that was removed while open,
-// and is not in this process's memory, what it had: a directory that is empty.
-// Of its attributes nothing is known any more. A handle that is there but leads
-// nowhere is another matter: somebody moved the directory behind our back.
-func (b *Brick) reopenRemoved(i *xlator.Inode, key descKey) (*descriptor, error) {
-	p := b.rt.enter()
-	defer p.out()
-	var st unix.Statx_t
-	if err := statName(b.rt.meta, handlePath(key.gfid), &st); err != unix.ENOENT {
-		return nil, unix.ESTALE
-	}
-	o := &object{gfid: key.gfid, typ: xlator.TypeDirectory, last: xlator.Iatt{GFID: key.gfid, Type: xlator.TypeDirectory}}
-	o.fate.Store(gone)
-	b.objs.Set(i, o)
-	o.names.RLock()
-	defer o.names.RUnlock()
-	return b.rt.keep(key, o, -1), nil
 }
 
 // openObject makes a descriptor. With the names held for reading, the last

@@ -255,13 +255,21 @@ func TestAFileWithANameIsNoOrphan(t *testing.T) {
 
 func TestARemovedOpenDirectoryIsEmptyAlsoAfterTheDeathOfTheProcess(t *testing.T) {
 	dir := newDir(t)
-	b := mount(t, dir, nil)
-	gone, moved := b.mkdir(b.root, "gone").GFID(), b.mkdir(b.root, "moved").GFID()
+	u := &users{}
+	b := mountWith(t, dir, nil, u)
+	gone, moved, closed := b.mkdir(b.root, "gone").GFID(), b.mkdir(b.root, "moved").GFID(), b.mkdir(b.root, "closed").GFID()
+	u.count(gone, 1)
+	u.count(moved, 1)
 	_, err := b.Rmdir(b.ctx, &xlator.RmdirReq{Parent: b.root, Name: "gone"})
+	b.must(err)
+	_, err = b.Rmdir(b.ctx, &xlator.RmdirReq{Parent: b.root, Name: "closed"})
 	b.must(err)
 	b.die()
 	b.must(os.Rename(b.path("moved"), b.path("elsewhere")))
-	b = mount(t, dir, nil)
+	b = mountWith(t, dir, nil, u)
+	if a := b.stat(b.w.Inodes.Get(gone, xlator.TypeDirectory)); a.GFID != gone || a.Nlink != 0 {
+		t.Fatalf("%+v", a)
+	}
 	rep, err := b.Opendir(b.ctx, &xlator.OpenReq{Inode: b.w.Inodes.Get(gone, xlator.TypeDirectory), Base: 1, Reopen: true})
 	b.must(err)
 	l, err := b.Readdir(b.ctx, &xlator.ReaddirReq{FD: rep.FD, Size: 4096})
@@ -274,5 +282,8 @@ func TestARemovedOpenDirectoryIsEmptyAlsoAfterTheDeathOfTheProcess(t *testing.T)
 	b.Release(rep.FD)
 	// One that is somewhere else, behind our back, is not taken for removed.
 	_, err = b.Opendir(b.ctx, &xlator.OpenReq{Inode: b.w.Inodes.Get(moved, xlator.TypeDirectory), Base: 2, Reopen: true})
+	want(t, err, unix.ESTALE)
+	// Nothing is known of one that nobody had open.
+	_, err = b.Stat(b.ctx, &xlator.StatReq{Inode: b.w.Inodes.Get(closed, xlator.TypeDirectory)})
 	want(t, err, unix.ESTALE)
 }
