@@ -23,6 +23,7 @@ const adoptLimit = 30 * time.Second
 func Adopt(ctx context.Context, path string, configOf func(json.RawMessage) (Config, error), ready func(Ready)) error {
 	sig := catchSignals()
 	defer signal.Stop(sig)
+	nameProcess("holdfast-keeper")
 	c, err := control.Open(path)
 	if err != nil {
 		return err

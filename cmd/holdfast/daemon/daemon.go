@@ -276,7 +276,7 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 	d.closeGraphs()
 	d.wg.Wait()
 	d.ctl.Close()
-	if d.link == nil || d.ofService() {
+	if !d.kept() {
 		if err := d.files.Remove(); err != nil {
 			d.log.Warn("control socket", "err", err)
 		}

@@ -23,6 +23,7 @@ import (
 func Join(ctx context.Context, cfg Config, replace bool, ready func(Ready)) error {
 	sig := catchSignals()
 	defer signal.Stop(sig)
+	nameProcess("holdfast-worker")
 	job, err := cfg.job(cfg.Mountpoint)
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ type keeping struct {
 func Keep(ctx context.Context, cfg Config, ready func(Ready)) error {
 	sig := catchSignals()
 	defer signal.Stop(sig)
+	nameProcess("holdfast-keeper")
 	mountpoint, err := checkMountpoint(cfg.Mountpoint)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 func KeepAll(ctx context.Context, path, logFile, logLevel string) error {
 	// First of all: what the service manager has given has low numbers.
 	given := keeper.Stored()
+	nameProcess("holdfast-keeper")
 	notify, err := keeper.NewNotifier()
 	if err != nil {
 		return err

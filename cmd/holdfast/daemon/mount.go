@@ -77,9 +77,9 @@ func (m *made) socket() (int, error) {
 	return unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 }
 
-// open gets the kernel's end of the mount, which is made if it is new, answers
-// the commands, and deals with what an earlier process has left. The graph is
-// up.
+// open gets the kernel's end of the mount, which is made if it is new, deals
+// with what an earlier process has left, and answers the commands, which wait
+// until then. The graph is up.
 func (d *Daemon) open() (err error) {
 	dev, serve, err := d.device()
 	if err != nil {
@@ -97,14 +97,14 @@ func (d *Daemon) open() (err error) {
 	if d.since.IsZero() {
 		d.since = time.Now()
 	}
-	if d.ctl, err = serve(); err != nil {
-		return errors.Join(err, d.giveUp(dev))
-	}
 	rec, err := d.session.Recover(d.table)
 	if err != nil {
 		return errors.Join(fmt.Errorf("requests of the process before: %w", err), d.giveUp(dev))
 	}
 	d.countRecovered(rec)
+	if d.ctl, err = serve(); err != nil {
+		return errors.Join(err, d.giveUp(dev))
+	}
 	return nil
 }
 

@@ -118,6 +118,10 @@ func (e *ending) abort(why string) {
 	}
 }
 
+// nameProcess sets what ps(1) calls the process: at most 15 bytes. It would be
+// named after the descriptor that it was started from.
+func nameProcess(name string) { _ = os.WriteFile("/proc/self/comm", []byte(name), 0) }
+
 // DropInherited has what this process was given beside standard input, output
 // and error not be given to the processes that it starts.
 func DropInherited() error {

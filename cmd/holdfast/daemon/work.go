@@ -39,6 +39,7 @@ func (c *Config) job(mountpoint string) (json.RawMessage, error) {
 func Work(cfg Config, link *keeper.Link) error {
 	sig := catchSignals()
 	defer signal.Stop(sig)
+	nameProcess("holdfast-worker")
 	d, err := newDaemon(cfg, cfg.Mountpoint, link)
 	if err == nil {
 		err = link.Prepared()
@@ -151,6 +152,16 @@ func (d *Daemon) adopt(r *control.Request) error {
 		return err
 	}
 	return d.link.Adopt(conn)
+}
+
+// kept reports whether a process of the mount ends after this one, and removes
+// its files.
+func (d *Daemon) kept() bool {
+	if d.link == nil || d.ofService() {
+		return false
+	}
+	pid, _ := d.link.Keeper()
+	return pid != 0
 }
 
 // connected reports whether the kernel's end of the mount is still of use.
