@@ -41,7 +41,7 @@ func newBrick(v *Volume, path string) *Brick {
 
 // here says whether there is a process, the known one or another.
 func (b *Brick) here() (bool, error) {
-	pids, err := inNamespace(b.l.ns.pid())
+	pids, err := children(b.l.ns.pid())
 	for _, pid := range pids {
 		if b.matches(pid) {
 			return true, nil

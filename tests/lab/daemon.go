@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +31,7 @@ const appearTimeout = 60 * time.Second
 // find waits for the process.
 func (d *Daemon) find() error {
 	return waitFor(appearTimeout, d.name+" runs", func() (bool, error) {
-		pids, err := inNamespace(d.l.ns.pid())
+		pids, err := children(d.l.ns.pid())
 		if err != nil {
 			return false, err
 		}
@@ -55,15 +54,11 @@ func (d *Daemon) find() error {
 	})
 }
 
-// matches says whether a process is the daemon. One that still has a parent other
-// than the lab's first process is on its way to the background.
+// matches says whether a child of the lab's first process is the daemon. (On its
+// way to the background it has another parent.)
 func (d *Daemon) matches(pid int) bool {
 	args := cmdline(pid)
-	if len(args) == 0 || !d.is(args) {
-		return false
-	}
-	f, err := statFields(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && f[1] == strconv.Itoa(d.l.ns.pid())
+	return len(args) > 0 && d.is(args)
 }
 
 func (d *Daemon) forget() {

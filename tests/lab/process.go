@@ -95,27 +95,21 @@ func startTime(pid int) (string, error) {
 	return f[19], nil
 }
 
-// inNamespace lists the live processes in the PID namespace of process init, by
-// the numbers that they have out here.
-func inNamespace(init int) ([]int, error) {
-	ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", init))
+// children lists the children of process init, by the numbers that they have out
+// here. Only they are looked at: to ask a process elsewhere about its namespaces
+// or its memory may wait for whatever it waits for.
+func children(init int) ([]int, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", init))
 	if err != nil {
 		return nil, fmt.Errorf("the lab's first process: %w", err)
 	}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil, err
-	}
 	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
+	for _, f := range strings.Fields(string(b)) {
+		pid, err := strconv.Atoi(f)
 		if err != nil {
-			continue
+			return nil, fmt.Errorf("children of process %d: %w", init, err)
 		}
-		// A process that is gone, or ending, has no namespace.
-		if n, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)); err == nil && n == ns {
-			pids = append(pids, pid)
-		}
+		pids = append(pids, pid)
 	}
 	return pids, nil
 }
