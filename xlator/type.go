@@ -59,6 +59,12 @@ type MountOptions struct {
 	// volume of another making.
 	AllowForeignBrick bool
 	ReadOnly          bool
+	// RecoveryDeadline is how long requests wait for a brick that is away; 0
+	// means 60 s.
+	RecoveryDeadline time.Duration
+	// LockLoss is what becomes of the locks of a lost session: check, fail or
+	// drop; "" means check.
+	LockLoss string
 }
 
 // WriteErrors records, on the file, that data which had been acknowledged could

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast/holdfast/xlator/performance/readahead"
 	"github.com/holdfast/holdfast/xlator/performance/readdirahead"
 	"github.com/holdfast/holdfast/xlator/performance/writebehind"
+	"github.com/holdfast/holdfast/xlator/protocol/client"
 	"github.com/holdfast/holdfast/xlator/storage/posix"
 )
 
@@ -39,6 +40,7 @@ func Types() []*xlator.Type {
 		readahead.Type(),
 		readdirahead.Type(),
 		writebehind.Type(),
+		client.Type(),
 		posix.Type(),
 	}
 }

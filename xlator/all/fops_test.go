@@ -17,7 +17,8 @@ import (
 
 // required is what types cannot be made without.
 var required = map[string]map[string]string{
-	"storage/posix": {"directory": "/nonexistent"},
+	"storage/posix":   {"directory": "/nonexistent"},
+	"protocol/client": {"remote-host": "localhost", "remote-subvolume": "/nonexistent"},
 }
 
 // A new fop is a new row here: whoever adds one sees which translators let it

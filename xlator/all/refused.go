@@ -34,7 +34,6 @@ var refused = map[string]string{
 	"cluster/disperse":   transforms,
 	"cluster/ec":         transforms,
 
-	"protocol/client": "bricks over the network are not supported yet; mount the brick's directory on its server",
 	"protocol/server": ofBrick,
 
 	"features/shard":              "a large file is in many pieces; without this translator, reading and writing it would corrupt it",

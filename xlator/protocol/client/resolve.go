@@ -1,0 +1,73 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/protocol/xdr"
+)
+
+// What becomes of a request whose reply was lost with the connection:
+//
+//	lookup, stat, read, list, open, lock ... sent again
+//	write, setattr, allocate ............... sent again: twice is as once
+//	make, link ............................. the name bears the chosen gfid: done
+//	unlink, rmdir .......................... the name is not the victim's: done
+//	rename ................................. the new name is the moved object's: done
+//	truncate ............................... the size is right: done
+//	setxattr, removexattr .................. the value is there, or gone: done
+//	append ................................. see append.go
+//	xattrop that adds ...................... ENOTCONN
+
+// errUnknown is the end of a request that must not be repeated.
+var errUnknown = fmt.Errorf("the connection was lost, and nobody knows whether this was done: %w", syscall.ENOTCONN)
+
+// xattrOf reads one attribute on the client's own behalf.
+func (s *session) xattrOf(g xlator.GFID, name string) (value []byte, err error) {
+	var rep xdr.XattrRep
+	x := exchange{
+		fop: xdr.FopGetxattr, req: &xdr.GetxattrReq{GFID: g, NameLen: 1, Name: name}, rep: &rep, reserve: roomXattrs, own: true,
+		take: func([]byte) {
+			v, _ := rep.Dict.Bytes(name)
+			value = append([]byte{}, v...)
+		},
+	}
+	err = s.do(xlator.Internal(), &x)
+	return value, err
+}
+
+// setBefore looks whether attributes whose setting has an unknown outcome are
+// there. It matters only where they must not have been there before, or must have
+// been; else setting them again does no harm.
+func (c *Client) setBefore(g xlator.GFID, set *xlator.Dict, flags uint32) (bool, error) {
+	if flags&(unix.XATTR_CREATE|unix.XATTR_REPLACE) == 0 {
+		return false, nil
+	}
+	for _, p := range set.Pairs() {
+		want, _ := set.Bytes(p.Key)
+		got, err := c.s.xattrOf(g, p.Key)
+		if errors.Is(err, syscall.ENODATA) || err == nil && !bytes.Equal(got, want) {
+			return false, nil
+		}
+		if err != nil {
+			return false, unlessAbsent(err)
+		}
+	}
+	c.s.counts.resolved.Add(1)
+	return true, nil
+}
+
+// removedBefore looks whether an attribute is gone.
+func (c *Client) removedBefore(g xlator.GFID, name string) (bool, error) {
+	_, err := c.s.xattrOf(g, name)
+	if errors.Is(err, syscall.ENODATA) {
+		c.s.counts.resolved.Add(1)
+		return true, nil
+	}
+	return false, unlessAbsent(err)
+}

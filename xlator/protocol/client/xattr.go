@@ -1,0 +1,157 @@
+package client
+
+import (
+	"context"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/protocol/xdr"
+)
+
+// Getxattr implements xlator.Fops.
+func (c *Client) Getxattr(ctx context.Context, r *xlator.GetxattrReq) (*xlator.XattrRep, error) {
+	g := r.Inode.GFID()
+	var rep xdr.XattrRep
+	out := &xlator.XattrRep{}
+	x := c.getxattr(&rep, out, r.Name)
+	byFD := x
+	x.fop, x.req = xdr.FopGetxattr, &xdr.GetxattrReq{GFID: g, NameLen: flag(r.Name != ""), Name: r.Name}
+	err := c.orOpen(ctx, g, x, func(*remote) exchange {
+		byFD.fop, byFD.req = xdr.FopFgetxattr, &xdr.FgetxattrReq{GFID: g, NameLen: flag(r.Name != ""), Name: r.Name}
+		return byFD
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Fgetxattr implements xlator.Fops.
+func (c *Client) Fgetxattr(ctx context.Context, r *xlator.FgetxattrReq) (*xlator.XattrRep, error) {
+	rem := c.fd(r.FD)
+	var rep xdr.XattrRep
+	out := &xlator.XattrRep{}
+	x := c.getxattr(&rep, out, r.Name)
+	x.fop, x.fd, x.req = xdr.FopFgetxattr, rem, &xdr.FgetxattrReq{GFID: rem.key.gfid, NameLen: flag(r.Name != ""), Name: r.Name}
+	if err := c.do(ctx, &x, rem.key.gfid, ""); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *Client) getxattr(rep *xdr.XattrRep, out *xlator.XattrRep, name string) exchange {
+	return exchange{rep: rep, reserve: roomXattrs, take: func([]byte) {
+		out.Xattrs = xattrsOf(rep.Dict)
+		if name == "" && out.Xattrs != nil {
+			out.Xattrs = visible(out.Xattrs)
+		}
+	}}
+}
+
+// Setxattr implements xlator.Fops.
+func (c *Client) Setxattr(ctx context.Context, r *xlator.SetxattrReq) (*xlator.Empty, error) {
+	g := r.Inode.GFID()
+	d := wireXattrs(r.Xattrs)
+	x := exchange{fop: xdr.FopSetxattr, req: &xdr.SetxattrReq{GFID: g, Flags: r.Flags, Dict: d}, rep: new(xdr.SetxattrRep), times: timesChange}
+	x.resolve = func() (bool, error) { return c.setBefore(g, r.Xattrs, r.Flags) }
+	err := c.orOpen(ctx, g, x, func(*remote) exchange {
+		x.fop, x.req = xdr.FopFsetxattr, &xdr.FsetxattrReq{GFID: g, Flags: r.Flags, Dict: d}
+		return x
+	})
+	return c.xattrsChanged(ctx, g, r.Inode.Type(), r.Xattrs, r.KillSGID, err)
+}
+
+// Fsetxattr implements xlator.Fops.
+func (c *Client) Fsetxattr(ctx context.Context, r *xlator.FsetxattrReq) (*xlator.Empty, error) {
+	rem := c.fd(r.FD)
+	g := rem.key.gfid
+	x := exchange{
+		fop: xdr.FopFsetxattr, fd: rem, req: &xdr.FsetxattrReq{GFID: g, Flags: r.Flags, Dict: wireXattrs(r.Xattrs)},
+		rep: new(xdr.FsetxattrRep), times: timesChange,
+	}
+	x.resolve = func() (bool, error) { return c.setBefore(g, r.Xattrs, r.Flags) }
+	return c.xattrsChanged(ctx, g, r.FD.Inode().Type(), r.Xattrs, r.KillSGID, c.do(ctx, &x, g, ""))
+}
+
+// xattrsChanged is what follows a change of attributes. A change of the access
+// ACL changes the mode, and may take set-gid away.
+func (c *Client) xattrsChanged(ctx context.Context, g xlator.GFID, typ xlator.FileType, set *xlator.Dict, killSGID bool, err error) (*xlator.Empty, error) {
+	if err != nil {
+		return nil, err
+	}
+	c.s.unsee(g)
+	if killSGID && set.Has(aclAccess) {
+		var rep xdr.StatRep
+		x := exchange{fop: xdr.FopStat, req: &xdr.StatReq{GFID: g}, rep: &rep, own: true}
+		if err := c.do(ctx, &x, g, ""); err != nil {
+			return nil, err
+		}
+		if mode := rep.Stat.Mode; mode&unix.S_ISGID != 0 {
+			req := &xdr.SetattrReq{GFID: g, Attr: xdr.Iatt{Mode: mode &^ unix.S_ISGID}, Valid: xdr.SetattrMode}
+			x := exchange{fop: xdr.FopSetattr, req: req, rep: new(xdr.AttrRep), own: true, times: timesChange}
+			if err := c.do(ctx, &x, g, ""); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &xlator.Empty{}, nil
+}
+
+const aclAccess = "system.posix_acl_access"
+
+// Removexattr implements xlator.Fops.
+func (c *Client) Removexattr(ctx context.Context, r *xlator.RemovexattrReq) (*xlator.Empty, error) {
+	g := r.Inode.GFID()
+	x := exchange{fop: xdr.FopRemovexattr, req: &xdr.RemovexattrReq{GFID: g, Name: r.Name}, rep: new(xdr.RemovexattrRep), times: timesChange}
+	x.resolve = func() (bool, error) { return c.removedBefore(g, r.Name) }
+	err := c.orOpen(ctx, g, x, func(*remote) exchange {
+		x.fop, x.req = xdr.FopFremovexattr, &xdr.FremovexattrReq{GFID: g, Name: r.Name}
+		return x
+	})
+	return c.xattrsChanged(ctx, g, r.Inode.Type(), nil, false, err)
+}
+
+// Fremovexattr implements xlator.Fops.
+func (c *Client) Fremovexattr(ctx context.Context, r *xlator.FremovexattrReq) (*xlator.Empty, error) {
+	rem := c.fd(r.FD)
+	g := rem.key.gfid
+	x := exchange{fop: xdr.FopFremovexattr, fd: rem, req: &xdr.FremovexattrReq{GFID: g, Name: r.Name}, rep: new(xdr.FremovexattrRep), times: timesChange}
+	x.resolve = func() (bool, error) { return c.removedBefore(g, r.Name) }
+	return c.xattrsChanged(ctx, g, r.FD.Inode().Type(), nil, false, c.do(ctx, &x, g, ""))
+}
+
+// Xattrop implements xlator.Fops.
+func (c *Client) Xattrop(ctx context.Context, r *xlator.XattropReq) (*xlator.XattrRep, error) {
+	g := r.Inode.GFID()
+	return c.xattrop(ctx, exchange{fop: xdr.FopXattrop, req: &xdr.XattropReq{GFID: g, Flags: uint32(r.Kind), Dict: wireXattrs(r.Xattrs)}}, g, r.Kind)
+}
+
+// Fxattrop implements xlator.Fops.
+func (c *Client) Fxattrop(ctx context.Context, r *xlator.FxattropReq) (*xlator.XattrRep, error) {
+	rem := c.fd(r.FD)
+	g := rem.key.gfid
+	return c.xattrop(ctx, exchange{fop: xdr.FopFxattrop, fd: rem, req: &xdr.FxattropReq{GFID: g, Flags: uint32(r.Kind), Dict: wireXattrs(r.Xattrs)}}, g, r.Kind)
+}
+
+func (c *Client) xattrop(ctx context.Context, x exchange, g xlator.GFID, kind xlator.XattropKind) (*xlator.XattrRep, error) {
+	switch kind {
+	case xlator.XattropAddArray, xlator.XattropAddArray64:
+		// Once too often would be worse than not: whoever counts treats a
+		// brick that was lost as one that has failed.
+		x.resolve = func() (bool, error) { return false, errUnknown }
+	case xlator.XattropGetAndSet:
+	default:
+		return nil, &fopError{x.fop, g, "", c, syscall.EOPNOTSUPP}
+	}
+	var rep xdr.XattrRep
+	out := &xlator.XattrRep{}
+	x.rep, x.reserve = &rep, roomXattrs
+	x.take = func([]byte) { out.Xattrs = xattrsOf(rep.Dict) }
+	if err := c.do(ctx, &x, g, ""); err != nil {
+		return nil, err
+	}
+	c.s.unsee(g)
+	return out, nil
+}
