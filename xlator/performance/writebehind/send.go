@@ -161,14 +161,15 @@ func (t *translator) take(f *file) *write {
 // work sends w and then whatever may be sent next.
 func (t *translator) work(f *file, w *write) {
 	for w != nil {
-		err := t.send(w)
-		for _, p := range w.data {
-			p.Release()
-		}
-		// Before anybody who waits for the write goes on to ask for errors.
-		if err != nil {
+		// The error is recorded before anybody who waits for the write goes on to
+		// ask for it, and before the data may be forgotten: a kill in between
+		// leaves one of the two.
+		if err := t.send(w); err != nil {
 			t.counts.failed.Add(1)
 			t.errors.Record(f.gfid, failure(f, w, err))
+		}
+		for _, p := range w.data {
+			p.Release()
 		}
 		w = t.finish(f, w)
 	}
