@@ -45,6 +45,8 @@ func (c *Config) typeOf(f *volfile.File, v *volfile.Volume) (*xlator.Type, error
 	}
 	n := len(v.Subvolumes)
 	switch {
+	case typ.TooMany != "" && n > typ.MaxChildren:
+		return nil, f.Errorf(v.Pos, "volume %s: type %s with %s cannot be served: %s", v.Name, v.Type, plural(n), typ.TooMany)
 	case n < typ.MinChildren && typ.MinChildren == typ.MaxChildren, typ.MaxChildren >= 0 && n > typ.MaxChildren:
 		return nil, f.Errorf(v.Pos, "volume %s: type %s takes %s, not %d", v.Name, v.Type, plural(typ.MaxChildren), n)
 	case n < typ.MinChildren:

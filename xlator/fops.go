@@ -228,11 +228,13 @@ type EntryRep struct {
 }
 
 // UnlinkReq removes a name of a non-directory. Victim, when not zero, is the
-// only identity that may be removed: another is ENOENT.
+// only identity that may be removed: another is ENOENT. Xdata may hold what a
+// GlusterFS brick is to make sure of.
 type UnlinkReq struct {
 	Parent *Inode
 	Name   string
 	Victim GFID
+	Xdata  *Dict
 }
 
 // RmdirReq removes an empty directory; Victim as in UnlinkReq.

@@ -18,6 +18,9 @@ type Type struct {
 	Options []Option
 	// MinChildren and MaxChildren bound its subvolumes; MaxChildren -1: any.
 	MinChildren, MaxChildren int
+	// TooMany says to people why there may not be more than MaxChildren, where
+	// GlusterFS's type of that name takes more.
+	TooMany string
 	// Forwards marks a type that is accepted and only forwards for now.
 	Forwards bool
 	// New makes a translator. It must not block or touch the outside: that
