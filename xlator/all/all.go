@@ -5,6 +5,7 @@ package all
 
 import (
 	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/cluster/distribute"
 	"github.com/holdfast/holdfast/xlator/debug/delaygen"
 	"github.com/holdfast/holdfast/xlator/debug/errorgen"
 	"github.com/holdfast/holdfast/xlator/debug/iostats"
@@ -26,6 +27,7 @@ import (
 // Types lists every translator type that a volfile may name.
 func Types() []*xlator.Type {
 	return []*xlator.Type{
+		distribute.Type(),
 		locks.Type(),
 		errorgen.Type(),
 		delaygen.Type(),

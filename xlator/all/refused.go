@@ -11,8 +11,8 @@ func Refused(name string) (reason string, ok bool) {
 const (
 	notYet     = "not supported yet"
 	ofBrick    = "belongs to a brick's graph; holdfast mounts a client's graph or a directory"
-	distribute = "volumes spread over several bricks are not supported yet"
-	redundant  = "without it, copies of the data would drift apart; not supported yet"
+	spread     = "volumes spread over several bricks come next"
+	redundant  = "without it, copies of the data would drift apart; volumes of several bricks come next"
 	hides      = "it decides what may be seen or changed; without it, more would be; not supported yet"
 	transforms = "data on the bricks is not what applications wrote; reading it without this translator would give garbage"
 	otherEnd   = "it is an entry of another program, not a part of a mount"
@@ -20,19 +20,18 @@ const (
 
 // refused is constant.
 var refused = map[string]string{
-	"cluster/distribute": distribute,
-	"cluster/dht":        distribute,
-	"cluster/nufa":       distribute,
-	"cluster/switch":     distribute,
-	"cluster/tier":       distribute,
-	"cluster/stripe":     transforms,
-	"cluster/unify":      distribute,
-	"cluster/map":        distribute,
-	"cluster/ha":         redundant,
-	"cluster/replicate":  redundant,
-	"cluster/afr":        redundant,
-	"cluster/disperse":   transforms,
-	"cluster/ec":         transforms,
+	"cluster/dht":       "an old name: write cluster/distribute",
+	"cluster/nufa":      spread,
+	"cluster/switch":    spread,
+	"cluster/tier":      spread,
+	"cluster/stripe":    transforms,
+	"cluster/unify":     spread,
+	"cluster/map":       spread,
+	"cluster/ha":        redundant,
+	"cluster/replicate": redundant,
+	"cluster/afr":       redundant,
+	"cluster/disperse":  transforms,
+	"cluster/ec":        transforms,
 
 	"protocol/server": ofBrick,
 
