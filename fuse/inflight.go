@@ -103,6 +103,20 @@ func (t *inflight) park(r *request) {
 	t.tell(s)
 }
 
+// forgive takes the suspicion off all that run: they have not killed the process.
+func (t *inflight) forgive() {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		for r := s.first; r != nil; r = r.next {
+			if e := r.slot.entry; e != nil {
+				e.Forgive()
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
 // tell is called with s.mu held.
 func (t *inflight) tell(s *inflightShard) {
 	if s.closed {

@@ -22,6 +22,7 @@ type debt struct {
 	file xlator.GFID
 
 	writes []*found // in order
+	buf    []byte   // for neighbours that are written together
 	paid   chan struct{}
 }
 
@@ -86,19 +87,51 @@ func (d *debt) pay() {
 	if err == nil {
 		defer done()
 	}
-	for _, f := range d.writes {
+	for left := d.writes; len(left) > 0; {
+		n := neighbours(left, d.s.opts.MaxWrite)
 		if err == nil {
-			if werr := write(&u, f); werr != nil {
+			if werr := write(&u, left[0].writeIn(), d.together(left[:n])); werr != nil {
 				d.t.Record(d.file, fmt.Errorf("a write of an earlier process: %w", werr))
 			}
 		}
-		f.sl.Release()
+		for _, f := range left[:n] {
+			f.sl.Release()
+		}
+		left = left[n:]
 	}
 	switch {
 	case err == nil, xlator.Errno(err) == syscall.ENOENT, xlator.Errno(err) == syscall.ESTALE: // nobody has it any more
 	default:
 		d.t.Record(d.file, fmt.Errorf("%d writes of an earlier process: %w", len(d.writes), err))
 	}
+}
+
+// neighbours is how many of the writes, from the first, continue each other and
+// are alike, up to limit bytes: a log that was written line by line is one write.
+func neighbours(writes []*found, limit int) int {
+	first := writes[0].writeIn()
+	size := uint64(first.Size)
+	for i, f := range writes[1:] {
+		in := f.writeIn()
+		if in.Offset != first.Offset+size || size+uint64(in.Size) > uint64(limit) ||
+			in.Flags != first.Flags || in.WriteFlags != first.WriteFlags || in.LockOwner != first.LockOwner || in.Caller != first.Caller {
+			return i + 1
+		}
+		size += uint64(in.Size)
+	}
+	return len(writes)
+}
+
+// together is the data of neighbours.
+func (d *debt) together(writes []*found) []byte {
+	if len(writes) == 1 {
+		return writes[0].in[headSize:]
+	}
+	d.buf = d.buf[:0]
+	for _, f := range writes {
+		d.buf = append(d.buf, f.in[headSize:]...)
+	}
+	return d.buf
 }
 
 // Bounds of the pause between two attempts to open a file.
@@ -158,15 +191,15 @@ type here struct{}
 func (here) Retain() bool { return false }
 func (here) Release()     {}
 
-// write carries out one acknowledged write.
-func write(u *fdtable.Use, f *found) error {
-	in := f.writeIn()
+// write carries out an acknowledged write, or neighbours of which in is the
+// first.
+func write(u *fdtable.Use, in *gofuse.WriteIn, data []byte) error {
 	call := &xlator.Call{Unique: in.Unique &^ resent, UID: in.Uid, GID: in.Gid, PID: in.Pid}
 	if in.WriteFlags&gofuse.WRITE_LOCKOWNER != 0 {
 		call.LockOwner = in.LockOwner
 	}
 	req := &xlator.WritevReq{
-		FD: u.FD, Payload: xlator.Payload{Bytes: f.in[headSize:], Owner: here{}}, Offset: int64(in.Offset), Flags: in.Flags,
+		FD: u.FD, Payload: xlator.Payload{Bytes: data, Owner: here{}}, Offset: int64(in.Offset), Flags: in.Flags,
 		KillPriv: in.WriteFlags&gofuse.WRITE_KILL_SUIDGID != 0, Paged: in.WriteFlags&gofuse.WRITE_CACHE != 0,
 	}
 	for len(req.Payload.Bytes) > 0 {

@@ -19,6 +19,9 @@ const (
 	// it is suspected of causing them, and maxTries how many deaths of any kind.
 	maxCrashes = 3
 	maxTries   = 25
+	// harmless is how long a process lives on with a request that is not
+	// suspected any more.
+	harmless = time.Second
 )
 
 // Recovered says what a session has found of the process before it.
@@ -95,6 +98,9 @@ func (s *Session) Recover(t *fdtable.Table) (*Recovered, error) {
 	r.sort()
 	if err := r.run(); err != nil {
 		return nil, err
+	}
+	if r.rec.Again > 0 {
+		s.forgiving = time.AfterFunc(harmless, s.running.forgive)
 	}
 	r.rec.Took = time.Since(began)
 	s.mem.NoteRecovery(uint64(r.rec.Requests()), uint64(r.rec.Took))
@@ -252,20 +258,18 @@ func (r *recovery) distrust() {
 }
 
 // suspect records a write error where a damaged slot may have held acknowledged
-// data.
+// data: that of a WRITE with a reply.
 func (r *recovery) suspect(sl *slot) {
-	for _, at := range []int{entrySize, requestAt} {
-		if len(sl.mem) < at+headSize {
-			continue
-		}
-		in := (*gofuse.WriteIn)(unsafe.Pointer(&sl.mem[at]))
-		if in.Opcode != opWrite {
-			continue
-		}
-		if b := r.t.FD(in.Fh); b != nil && b.Node() != nil && b.Node().ID() == in.NodeId {
-			r.t.Record(b.Node().GFID(), fmt.Errorf("the record of a write is damaged, and it may be lost: %w", unix.EIO))
-			return
-		}
+	at, n := sl.entry.Place(sl.mem)
+	if n < headSize || sl.entry.Reply() == nil {
+		return
+	}
+	in := (*gofuse.WriteIn)(unsafe.Pointer(&sl.mem[at]))
+	if in.Opcode != opWrite {
+		return
+	}
+	if b := r.t.FD(in.Fh); b != nil && b.Node() != nil && b.Node().ID() == in.NodeId {
+		r.t.Record(b.Node().GFID(), fmt.Errorf("the record of a write is damaged, and it may be lost: %w", unix.EIO))
 	}
 }
 

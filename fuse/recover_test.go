@@ -3,7 +3,9 @@ package fuse
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"syscall"
@@ -332,6 +334,42 @@ func TestAcknowledgedWritesComeFirstAndInOrder(t *testing.T) {
 	l.nothingLeft(k)
 }
 
+// counting counts writes.
+type counting struct {
+	xlator.Default
+	sizes []int
+}
+
+func (w *counting) Writev(ctx context.Context, r *xlator.WritevReq) (*xlator.WritevRep, error) {
+	w.sizes = append(w.sizes, len(r.Payload.Bytes))
+	if r.Payload.Retain() {
+		return nil, errors.New("what is owed may be kept on")
+	}
+	return w.Next.Writev(ctx, r)
+}
+
+func TestAcknowledgedNeighboursAreWrittenTogether(t *testing.T) {
+	w := &counting{}
+	before := play(t, Options{}, func(next xlator.Fops) xlator.Fops { w.Next = next; return w })
+	node, fh := before.create("f")
+	l := leave(t)
+	want := ""
+	for i := range uint64(50) {
+		l.owed(1+i, before, node, fh, len(want), []byte(fmt.Sprintf("line %d\n", i)))
+		want += fmt.Sprintf("line %d\n", i)
+	}
+	l.owed(60, before, node, fh, 0, []byte("over"))
+	want = "over" + want[4:]
+	k := before.successor(l.process())
+	k.replies(51)
+	if len(w.sizes) != 2 {
+		t.Errorf("writes of %v bytes", w.sizes)
+	}
+	if got := k.read(node, fh, 10000); got != want {
+		t.Errorf("the file has %q", got)
+	}
+}
+
 func TestAcknowledgedWriteNeedsNoOpenFile(t *testing.T) {
 	before := play(t, Options{}, nil)
 	node, fh := before.create("f")
@@ -457,6 +495,26 @@ func TestWaitForALockIsNotSuspected(t *testing.T) {
 	}
 }
 
+func TestRequestThatAProcessLivesOnWithIsNotSuspected(t *testing.T) {
+	g := newGated()
+	before := play(t, Options{}, g.on)
+	defer g.openGate()
+	node, fh := before.create("f")
+	l := leave(t)
+	e := l.request(1, 5000, message(opRead, node, &gofuse.ReadIn{Fh: fh, Size: 1}))
+	e.Try(true)
+	e.Try(false)
+	k := before.successor(l.process())
+	<-g.arrived
+	k.s.running.forgive() // which a timer does
+	if tries, crashes := e.Try(true); tries != 1 || crashes != 1 {
+		t.Errorf("%d tries, %d crashes", tries, crashes)
+	}
+	if k.s.forgiving == nil {
+		t.Error("nothing would take the suspicion off it")
+	}
+}
+
 func TestDamagedSlotMakesTheKernelSendAgain(t *testing.T) {
 	before := play(t, Options{}, nil)
 	node, fh := before.create("f")
@@ -464,9 +522,10 @@ func TestDamagedSlotMakesTheKernelSendAgain(t *testing.T) {
 	l.owed(1, before, node, fh, 0, []byte("text"))
 	l.request(2, 5000, message(opMkdir, 1, &gofuse.MkdirIn{Mode: 0o755}, cstr("d")))
 	l.reading(5002, message(opMkdir, 1, &gofuse.MkdirIn{Mode: 0o755}, cstr("e")))
-	// Its length is impossible, and it may have been acknowledged data.
-	bad := message(opWrite, node, &gofuse.WriteIn{Fh: fh, Offset: 100, Size: 4}, []byte("lost"))
-	l.request(3, 5004, bad).Admit(3, entrySize, 77)
+	// It may have been acknowledged data. The other one was not.
+	binary.NativeEndian.PutUint64(bytesOf(l.request(4, 5004, message(opWrite, node, &gofuse.WriteIn{Fh: fh, Size: 1}, []byte("x")))), 77)
+	bad := l.owed(3, before, node, fh, 100, []byte("lost"))
+	binary.NativeEndian.PutUint64(bytesOf(bad), 1<<63|99) // its first word
 	k := before.successor(l.process())
 	if h, _ := k.reply(); h.Unique != 10002 && h.Unique != 0 {
 		t.Errorf("%+v", h)
@@ -475,7 +534,7 @@ func TestDamagedSlotMakesTheKernelSendAgain(t *testing.T) {
 	} else if h.Status != notifyResend || h.Length != 16 {
 		t.Errorf("%+v", h)
 	}
-	if r := k.recovered; !r.Resent || r.Damaged != 1 || r.Owed != 1 || r.Again != 0 {
+	if r := k.recovered; !r.Resent || r.Damaged != 2 || r.Owed != 1 || r.Again != 0 {
 		t.Errorf("%+v", r)
 	}
 	u := sendAs(k, 5000|resent, opMkdir, 1, &gofuse.MkdirIn{Mode: 0o755}, cstr("d"))

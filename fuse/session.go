@@ -37,7 +37,8 @@ type Session struct {
 	early     atomic.Uint32 // last place used in the memory's ring of early INTERRUPTs
 	draining  atomic.Bool   // what is read stays in its slot
 	recovered atomic.Pointer[Recovered]
-	enosysMu  sync.Mutex // one note at a time in the memory
+	forgiving *time.Timer // set by Recover, if it has something to do
+	enosysMu  sync.Mutex  // one note at a time in the memory
 
 	running inflight
 
@@ -103,6 +104,9 @@ func (s *Session) Serve(t *fdtable.Table) error {
 		// They may still use the memory and the device.
 		s.log.Warn("the mount has ended, and requests hang", "requests", left)
 		return s.failure()
+	}
+	if s.forgiving != nil {
+		s.forgiving.Stop()
 	}
 	s.slots.close()
 	if err := unix.Close(s.fd); err != nil {

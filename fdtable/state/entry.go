@@ -90,8 +90,22 @@ func (e *Entry) Kind() (k Kind, ok bool) {
 // Flags of the request.
 func (e *Entry) Flags() uint32 { return uint32(load(&e.word) >> 32) }
 
-// Clear makes the slot Free.
-func (e *Entry) Clear() { store(&e.word, 0) }
+// Clear makes the slot Free. That there is no request in it is said twice: a
+// word that is damaged later does not bring the last one back.
+func (e *Entry) Clear() {
+	store(&e.word, 0)
+	e.place = 0
+}
+
+// Place is where the slot says that its request lies, whatever its kind; length
+// is 0 if there is none or that is impossible.
+func (e *Entry) Place(slot []byte) (at, length int) {
+	at, length = int(uint32(e.place)), int(e.place>>32)
+	if at < entrySize || at%8 != 0 || length < 40 || length > len(slot)-at {
+		return 0, 0
+	}
+	return at, length
+}
 
 // BeginRead makes the slot Reading: a request will be read to offset at.
 func (e *Entry) BeginRead(slot []byte, at int) {
