@@ -40,25 +40,59 @@ func (t *Table) Setlk(call *xlator.Call, b *BaseFD, l xlator.Lock, wait bool) er
 		defer t.locksWaited.Add(-1)
 	}
 	detached := false
+	var had []xlator.Lock // what was recorded weaker before the brick was asked
 	for {
 		u, err := t.UseFD(call, b)
 		if err == nil {
 			req.FD, req.Detach = u.FD, u.G.Detach()
 			if l.Type == unix.F_UNLCK {
 				err = t.unlock(call, &u, b, req)
-			} else if _, err = u.G.Top.Lk(call, &req); err == nil {
-				t.note(b, l)
+			} else {
+				had = append(had, t.weaken(b, l)...)
+				if _, err = u.G.Top.Lk(call, &req); err == nil {
+					t.note(b, l)
+				}
 			}
 			u.Done()
 			if errors.Is(err, xlator.ErrDetached) {
 				detached = true
 				continue
 			}
-		} else if detached {
+		}
+		if err != nil && !l.Flock { // a record lock that is refused changes nothing
+			for _, h := range had {
+				t.note(b, h)
+			}
+		}
+		if u.G == nil && detached {
 			t.cancelTicket(b, req)
 		}
 		return err
 	}
+}
+
+// weaken records, before the brick is asked for l, that its owner has less in
+// its range: a brick lets go of what l replaces before it tells us, and who gets
+// it then must not be recorded beside l's owner. A flock of another kind is given
+// up first, as flock(2) says, whether the new one is granted or not; a record
+// lock that becomes shared lets other readers in. It returns what was there.
+func (t *Table) weaken(b *BaseFD, l xlator.Lock) (had []xlator.Lock) {
+	n := b.node
+	n.mu.Lock()
+	for _, h := range n.locks.within(locker{l.Owner, l.Flock}, l.Start, l.End) {
+		if h.Type != l.Type && (l.Flock || l.Type == unix.F_RDLCK) {
+			had = append(had, h)
+		}
+	}
+	n.mu.Unlock()
+	for _, h := range had {
+		h.Type = l.Type
+		if l.Flock {
+			h.Type = unix.F_UNLCK
+		}
+		t.note(b, h)
+	}
+	return had
 }
 
 // unlock records an unlock and carries it out, in this order: whoever gets the
