@@ -56,6 +56,7 @@ type Daemon struct {
 	link       *keeper.Link // nil: there is no keeper
 	mem        *state.Memory
 	renewed    bool // the memory of the process before was damaged; this one knows nothing
+	room       room
 	pool       *xlator.Pool
 	table      *fdtable.Table
 	mgr        *graph.Manager
@@ -165,6 +166,8 @@ func (d *Daemon) firstGraph(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.room = newRoom()
+	addProcessor()
 	d.pool = xlator.NewPool()
 	d.table = fdtable.New(d.log, d.mem, fdtable.RecoveryDeadline(o.RecoveryDeadline))
 	cfg := graph.Config{
