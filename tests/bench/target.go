@@ -51,7 +51,9 @@ func (b *bench) holdfast(name string, args ...string) (*target, error) {
 		}
 	}
 	log := filepath.Join(b.dir, name+".log")
-	if err := b.command(b.bin, append([]string{"mount", src, mnt, "--log-file", log}, args...)...); err != nil {
+	kept := strconv.FormatFloat(kernelKeeps.Seconds(), 'f', -1, 64)
+	args = append([]string{"mount", src, mnt, "--log-file", log, "-o", "attribute-timeout=" + kept + ",entry-timeout=" + kept}, args...)
+	if err := b.command(b.bin, args...); err != nil {
 		return nil, err
 	}
 	t := &target{name: "holdfast", dir: mnt, stop: func() error {
@@ -72,7 +74,8 @@ func (b *bench) bindfs() (*target, error) {
 			return nil, err
 		}
 	}
-	cmd := exec.Command("bindfs", "-f", src, mnt)
+	kept := strconv.FormatFloat(kernelKeeps.Seconds(), 'f', -1, 64)
+	cmd := exec.Command("bindfs", "-f", "-o", "attr_timeout="+kept+",entry_timeout="+kept, src, mnt)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err
