@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,117 +26,6 @@ func (w *world) kill(pid int) {
 		w.Fatalf("kill %d: %v", pid, err)
 	}
 	w.waitGone(pid)
-}
-
-// application is a program that works in the mount all the time: it replaces a
-// file, appends to one and reads both back. A process of its own would be hit by
-// signals to groups; it needs none.
-type application struct {
-	t    *testing.T
-	dir  string
-	stop chan struct{}
-	done chan struct{}
-	mu   sync.Mutex
-	ops  int
-	err  error
-}
-
-func (w *world) application() *application {
-	w.Helper()
-	a := &application{t: w.T, dir: filepath.Join(w.mnt, "application"), stop: make(chan struct{}), done: make(chan struct{})}
-	if err := os.Mkdir(a.dir, 0o755); err != nil {
-		w.Fatal(err)
-	}
-	go a.work()
-	return a
-}
-
-func (a *application) work() {
-	defer close(a.done)
-	log, err := os.OpenFile(a.dir+"/log", os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644)
-	if err != nil {
-		a.end(err)
-		return
-	}
-	defer log.Close()
-	for i := 0; ; i++ {
-		select {
-		case <-a.stop:
-			return
-		default:
-		}
-		if err := a.step(log, i); err != nil {
-			a.end(fmt.Errorf("step %d: %w", i, err))
-			return
-		}
-		a.mu.Lock()
-		a.ops++
-		a.mu.Unlock()
-	}
-}
-
-func (a *application) step(log *os.File, i int) error {
-	text := fmt.Sprintf("%08d\n", i)
-	if _, err := log.WriteString(text); err != nil {
-		return err
-	}
-	got := make([]byte, 9)
-	if _, err := log.ReadAt(got, int64(i)*9); err != nil || string(got) != text {
-		return fmt.Errorf("line %d is %q, %w", i, got, errors.Join(err))
-	}
-	next := a.dir + "/next"
-	if err := os.WriteFile(next, []byte(text), 0o644); err != nil {
-		return err
-	}
-	if err := os.Rename(next, a.dir+"/current"); err != nil {
-		return err
-	}
-	b, err := os.ReadFile(a.dir + "/current")
-	if err == nil && string(b) != text {
-		err = fmt.Errorf("current is %q, want %q", b, text)
-	}
-	return err
-}
-
-func (a *application) end(err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.err = err
-}
-
-func (a *application) steps() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ops
-}
-
-// goesOn waits until it has made some steps more, or has failed.
-func (a *application) goesOn() {
-	a.t.Helper()
-	for from, end := a.steps(), time.Now().Add(time.Minute); a.steps() < from+3; time.Sleep(time.Millisecond) {
-		select {
-		case <-a.done:
-			a.t.Fatalf("the application failed: %v", a.err)
-		default:
-		}
-		if time.Now().After(end) {
-			a.t.Fatal("the application hangs")
-		}
-	}
-}
-
-// finish ends it; it must have had no error.
-func (a *application) finish() {
-	a.t.Helper()
-	close(a.stop)
-	select {
-	case <-a.done:
-	case <-time.After(time.Minute):
-		a.t.Fatal("the application hangs")
-	}
-	if a.err != nil {
-		a.t.Errorf("the application failed: %v", a.err)
-	}
 }
 
 func TestMountSurvivesTheDeathOfItsWorker(t *testing.T) {

@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if how := os.Getenv(pretender); how != "" {
 		os.Exit(pretend(how))
 	}
+	if dir := os.Getenv(applicationDir); dir != "" {
+		os.Exit(apply(dir))
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "holdfast-cmd-")
 		if err != nil {

@@ -3,7 +3,6 @@ package keeper
 import (
 	"encoding/base64"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -15,7 +14,10 @@ import (
 // Notifier talks to a service manager that stores descriptors for the next
 // process of a service (sd_notify(3), FileDescriptorStoreMax= in
 // systemd.service(5)). A nil Notifier talks to nobody.
-type Notifier struct{ conn *net.UnixConn }
+type Notifier struct {
+	fd int
+	to unix.Sockaddr
+}
 
 // NewNotifier returns one for the manager that NOTIFY_SOCKET names, or nil.
 func NewNotifier() (*Notifier, error) {
@@ -24,14 +26,11 @@ func NewNotifier() (*Notifier, error) {
 		return nil, nil
 	}
 	_ = os.Unsetenv("NOTIFY_SOCKET")
-	if strings.HasPrefix(addr, "@") {
-		addr = "\x00" + addr[1:]
-	}
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: addr, Net: "unixgram"})
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("tell the service manager: %w", err)
 	}
-	return &Notifier{c}, nil
+	return &Notifier{fd, &unix.SockaddrUnix{Name: addr}}, nil // "@" is the abstract name space to both
 }
 
 // Ready says that the service serves.
@@ -59,7 +58,7 @@ func (n *Notifier) send(text string, fds ...int) error {
 	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)
 	}
-	if _, _, err := n.conn.WriteMsgUnix([]byte(text), oob, nil); err != nil {
+	if err := unix.Sendmsg(n.fd, []byte(text), oob, n.to, unix.MSG_NOSIGNAL); err != nil {
 		return fmt.Errorf("tell the service manager: %w", err)
 	}
 	return nil
