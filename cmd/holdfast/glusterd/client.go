@@ -223,16 +223,16 @@ func (c *Client) keep(l *link) {
 	l.close()
 }
 
-// connected returns a connection, to be left after use. Without one it waits for
-// the end of a round of attempts that begins from now on.
-func (c *Client) connected(ctx context.Context) (*link, error) {
+// connected returns a connection other than lost, to be left after use. Without
+// one it waits for the end of a round of attempts that begins from now on.
+func (c *Client) connected(ctx context.Context, lost *link) (*link, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	need := c.begun + 1
 	if c.had == 0 {
 		need = 1
 	}
-	for c.link == nil && c.had < need {
+	for (c.link == nil || c.link == lost) && c.had < need {
 		select {
 		case c.hurry <- struct{}{}:
 		default:
@@ -252,7 +252,7 @@ func (c *Client) connected(ctx context.Context) (*link, error) {
 			return nil, err
 		}
 	}
-	if c.link == nil {
+	if c.link == nil { // lost is not it any more: a round has been since
 		return nil, c.err
 	}
 	c.link.users.Add(1)

@@ -25,12 +25,17 @@ const volfileRoom = xdr.MaxVolfile + 64<<10
 // Fetch asks for the volfile, of the daemon that is connected or else of each
 // server once. Changes that Changed has told before are dealt with by it.
 func (c *Client) Fetch(ctx context.Context) (text string, f Fetched, err error) {
-	// A connection may turn out to be lost when it is used.
-	for range 2 {
-		text, f, err = c.fetch(ctx)
-		if _, lost := errors.AsType[*rpc.LostError](err); !lost {
-			break
+	l, err := c.connected(ctx, nil)
+	if err != nil {
+		return "", f, err
+	}
+	text, f, err = c.fetch(ctx, l)
+	if _, lost := errors.AsType[*rpc.LostError](err); lost {
+		// It was lost before, which shows when it is used.
+		if l, err = c.connected(ctx, l); err != nil {
+			return "", f, err
 		}
+		text, f, err = c.fetch(ctx, l)
 	}
 	if err != nil {
 		return "", f, err
@@ -41,11 +46,8 @@ func (c *Client) Fetch(ctx context.Context) (text string, f Fetched, err error) 
 	return text, f, nil
 }
 
-func (c *Client) fetch(ctx context.Context) (text string, f Fetched, err error) {
-	l, err := c.connected(ctx)
-	if err != nil {
-		return "", f, err
-	}
+// fetch asks over one connection, and leaves it.
+func (c *Client) fetch(ctx context.Context, l *link) (text string, f Fetched, err error) {
 	defer l.users.Done()
 	select {
 	case <-c.changed: // and this is the answer
@@ -93,7 +95,7 @@ const (
 // Started asks whether the volume is started; known is false if the daemon does
 // not say.
 func (c *Client) Started(ctx context.Context) (started, known bool) {
-	l, err := c.connected(ctx)
+	l, err := c.connected(ctx, nil)
 	if err != nil {
 		return false, false
 	}
