@@ -1,0 +1,414 @@
+package nlcache
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/xlator"
+)
+
+func TestAbsentNameIsAnsweredFromMemoryUntilTheTimeout(t *testing.T) {
+	w := build(t, nil)
+	if w.cached(w.root, "n") {
+		t.Error("the first lookup did not reach the child")
+	}
+	if !w.cached(w.root, "n") {
+		t.Error("asked again")
+	}
+	w.clock.Add(int64(60*time.Second) - 1)
+	if !w.cached(w.root, "n") {
+		t.Error("asked before the timeout")
+	}
+	w.clock.Add(1)
+	if w.cached(w.root, "n") {
+		t.Error("answered after the timeout")
+	}
+	// The age counts from when it was asked for, not from when it came.
+	w.clock.Add(int64(time.Hour))
+	g := w.p.gate(xlator.FopLookup, true)
+	done := async(func() { there(t, w.x, w.root, "n") })
+	g.wait(t)
+	w.clock.Add(int64(time.Minute))
+	close(g.open)
+	ended(t, done)
+	if w.cached(w.root, "n") {
+		t.Error("an answer that took a minute was used")
+	}
+}
+
+func TestNamesThatMeanSomethingElseAreNotKept(t *testing.T) {
+	w := build(t, nil)
+	d := w.mkdir(w.x, w.root, "d")
+	for _, n := range []string{".", ".."} {
+		for range 2 {
+			if w.asked(func() { there(t, w.x, d, n) }) != 1 {
+				t.Errorf("%s was answered from memory", n)
+			}
+		}
+	}
+}
+
+// change makes, moves or removes a name.
+type change struct {
+	fop   xlator.Fop
+	names []string
+	do    func(w *world) error
+}
+
+var changes = map[string]change{
+	"mknod": {xlator.FopMknod, []string{"n"}, func(w *world) error {
+		return justErr(w.x.Mknod(xlator.Internal(), &xlator.MknodReq{MakeReq: w.name(w.root, "n"), Type: xlator.TypeFIFO}))
+	}},
+	"mkdir": {xlator.FopMkdir, []string{"n"}, func(w *world) error {
+		return justErr(w.x.Mkdir(xlator.Internal(), &xlator.MkdirReq{MakeReq: w.name(w.root, "n")}))
+	}},
+	"symlink": {xlator.FopSymlink, []string{"n"}, func(w *world) error {
+		return justErr(w.x.Symlink(xlator.Internal(), &xlator.SymlinkReq{MakeReq: w.name(w.root, "n"), Target: "f"}))
+	}},
+	"create": {xlator.FopCreate, []string{"n"}, func(w *world) error { return w.create(w.x, w.root, "n") }},
+	"link": {xlator.FopLink, []string{"n"}, func(w *world) error {
+		return justErr(w.x.Link(xlator.Internal(), &xlator.LinkReq{Inode: w.find("f"), Parent: w.root, Name: "n"}))
+	}},
+	"unlink": {xlator.FopUnlink, []string{"f"}, func(w *world) error { return unlink(w.x, w.root, "f") }},
+	"rmdir": {xlator.FopRmdir, []string{"d"}, func(w *world) error {
+		return justErr(w.x.Rmdir(xlator.Internal(), &xlator.RmdirReq{Parent: w.root, Name: "d"}))
+	}},
+	"rename": {xlator.FopRename, []string{"f", "n"}, func(w *world) error {
+		return justErr(w.x.Rename(xlator.Internal(), &xlator.RenameReq{OldParent: w.root, OldName: "f", NewParent: w.root, NewName: "n"}))
+	}},
+	"exchange": {xlator.FopRename, []string{"f", "d"}, func(w *world) error {
+		return justErr(w.x.Rename(xlator.Internal(), &xlator.RenameReq{OldParent: w.root, OldName: "f", NewParent: w.root, NewName: "d", Flags: unix.RENAME_EXCHANGE}))
+	}},
+	"rename of one file over itself": {xlator.FopRename, []string{"f", "same"}, func(w *world) error {
+		return justErr(w.x.Rename(xlator.Internal(), &xlator.RenameReq{OldParent: w.root, OldName: "f", NewParent: w.root, NewName: "same"}))
+	}},
+}
+
+func (w *world) find(n string) *xlator.Inode {
+	w.t.Helper()
+	rep, err := w.leaf.Lookup(xlator.Internal(), &xlator.LookupReq{Parent: w.root, Name: n})
+	w.must(err)
+	return rep.Inode
+}
+
+func eachChange(t *testing.T, f func(t *testing.T, w *world, c change)) {
+	for name, c := range changes {
+		t.Run(name, func(t *testing.T) {
+			w := build(t, nil)
+			w.must(w.create(w.leaf, w.root, "f"))
+			w.must(justErr(w.leaf.Link(xlator.Internal(), &xlator.LinkReq{Inode: w.find("f"), Parent: w.root, Name: "same"})))
+			w.mkdir(w.leaf, w.root, "d")
+			f(t, w, c)
+			for _, n := range c.names {
+				w.right(w.root, n)
+				w.right(w.root, n)
+			}
+		})
+	}
+}
+
+func TestChangeIsSeenAtOnce(t *testing.T) {
+	eachChange(t, func(t *testing.T, w *world, c change) {
+		for _, n := range c.names {
+			w.right(w.root, n)
+			w.right(w.root, n)
+		}
+		w.must(c.do(w))
+	})
+}
+
+// The answer to a lookup is on its way while the whole change happens.
+func TestAnswerFromBeforeAChangeIsNotKept(t *testing.T) {
+	eachChange(t, func(t *testing.T, w *world, c change) {
+		for _, n := range c.names {
+			g := w.p.gate(xlator.FopLookup, true)
+			defer ended(t, async(func() { there(t, w.x, w.root, n) }))
+			g.wait(t)
+			defer close(g.open)
+		}
+		w.must(c.do(w))
+	})
+}
+
+// The lookup comes and goes while the change has not reached the child yet, or has
+// and its answer is on its way.
+func TestAnswerFromDuringAChangeIsNotKept(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprint("after the child ", after), func(t *testing.T) {
+			eachChange(t, func(t *testing.T, w *world, c change) {
+				g := w.p.gate(c.fop, after)
+				done := async(func() { w.must(c.do(w)) })
+				g.wait(t)
+				for _, n := range c.names {
+					there(t, w.x, w.root, n)
+				}
+				close(g.open)
+				ended(t, done)
+			})
+		})
+	}
+}
+
+// The lookup begins before the change and ends in the middle of it, or the other
+// way round.
+func TestAnswerThatOverlapsAChangeIsNotKept(t *testing.T) {
+	eachChange(t, func(t *testing.T, w *world, c change) {
+		for _, n := range c.names[:1] {
+			s, g := w.p.gate(xlator.FopLookup, true), w.p.gate(c.fop, false)
+			look := async(func() { there(t, w.x, w.root, n) })
+			s.wait(t)
+			change := async(func() { w.must(c.do(w)) })
+			g.wait(t)
+			close(s.open)
+			ended(t, look)
+			close(g.open)
+			ended(t, change)
+		}
+	})
+	eachChange(t, func(t *testing.T, w *world, c change) {
+		for _, n := range c.names[:1] {
+			s, g := w.p.gate(xlator.FopLookup, true), w.p.gate(c.fop, false)
+			change := async(func() { w.must(c.do(w)) })
+			g.wait(t)
+			look := async(func() { there(t, w.x, w.root, n) })
+			s.wait(t)
+			close(g.open)
+			ended(t, change)
+			close(s.open)
+			ended(t, look)
+		}
+	})
+}
+
+// Two at once on one name: the removal says nothing of what the other made.
+func TestRemovalBesideACreateKeepsNothing(t *testing.T) {
+	w := build(t, nil)
+	w.must(w.create(w.x, w.root, "f"))
+	g := w.p.gate(xlator.FopUnlink, true)
+	done := async(func() { w.must(unlink(w.x, w.root, "f")) })
+	g.wait(t)
+	w.must(w.create(w.x, w.root, "f"))
+	close(g.open)
+	ended(t, done)
+	if !there(t, w.x, w.root, "f") {
+		t.Error("the name that was made meanwhile is not there")
+	}
+}
+
+func TestRemovedNameIsKnownToBeAbsent(t *testing.T) {
+	w := build(t, nil)
+	w.must(w.create(w.x, w.root, "f"))
+	w.mkdir(w.x, w.root, "d")
+	w.must(unlink(w.x, w.root, "f"))
+	w.must(justErr(w.x.Rmdir(xlator.Internal(), &xlator.RmdirReq{Parent: w.root, Name: "d"})))
+	if !w.cached(w.root, "f") || !w.cached(w.root, "d") {
+		t.Error("the child was asked for a name that was removed")
+	}
+}
+
+func TestNamesOfARemovedDirectoryAreForgotten(t *testing.T) {
+	for _, complete := range []string{"off", "on"} {
+		w := build(t, map[string]string{"nl-cache-positive-entry": complete})
+		d := w.mkdir(w.x, w.root, "d")
+		there(t, w.x, d, "n")
+		w.must(justErr(w.x.Rmdir(xlator.Internal(), &xlator.RmdirReq{Parent: w.root, Name: "d"})))
+		_, err := w.x.Lookup(xlator.Internal(), &xlator.LookupReq{Parent: d, Name: "n"})
+		_, want := w.leaf.Lookup(xlator.Internal(), &xlator.LookupReq{Parent: d, Name: "n"})
+		if xlator.Errno(err) != xlator.Errno(want) {
+			t.Errorf("%v, and the child says %v", err, want)
+		}
+	}
+}
+
+func TestEventsForget(t *testing.T) {
+	other := xlator.NewGFID()
+	for name, c := range map[string]struct {
+		e     xlator.Event
+		stays bool
+	}{
+		"down":                   {xlator.Event{Kind: xlator.ChildDown}, false},
+		"up":                     {xlator.Event{Kind: xlator.ChildUp}, false},
+		"entries":                {xlator.Event{Kind: xlator.Invalidate, File: xlator.RootGFID, Stale: xlator.StaleEntries | xlator.StaleAttr}, false},
+		"the directory is gone":  {xlator.Event{Kind: xlator.Invalidate, File: xlator.RootGFID, Stale: xlator.StaleName}, false},
+		"attributes only":        {xlator.Event{Kind: xlator.Invalidate, File: xlator.RootGFID, Stale: xlator.StaleAttr}, true},
+		"of another directory":   {xlator.Event{Kind: xlator.Invalidate, File: other, Stale: xlator.StaleEntries}, true},
+		"entries, asked for now": {xlator.Event{Kind: xlator.Invalidate, File: xlator.RootGFID, Stale: xlator.StaleEntries}, false},
+	} {
+		w := build(t, nil)
+		if w.cached(w.root, "n") || !w.cached(w.root, "n") {
+			t.Fatal("not kept")
+		}
+		if !w.x.Notified(w.p, c.e) {
+			t.Errorf("%s: the parents are not told", name)
+		}
+		if w.cached(w.root, "n") != c.stays {
+			t.Errorf("%s: kept %v", name, !c.stays)
+		}
+		// While the answer is on its way.
+		g := w.p.gate(xlator.FopLookup, true)
+		done := async(func() { there(t, w.x, w.root, "m") })
+		g.wait(t)
+		w.x.Notified(w.p, c.e)
+		close(g.open)
+		ended(t, done)
+		if w.cached(w.root, "m") != c.stays {
+			t.Errorf("%s: kept %v, when the answer was on its way", name, !c.stays)
+		}
+	}
+}
+
+func TestTransparentGraphNeitherKeepsNorAnswers(t *testing.T) {
+	for _, phase := range []xlator.PhaseName{xlator.PhaseSettling, xlator.PhaseDraining} {
+		for _, complete := range []string{"off", "on"} {
+			w := build(t, map[string]string{"nl-cache-positive-entry": complete})
+			d := w.mkdir(w.x, w.root, "d")
+			there(t, w.x, d, "n")
+			w.Phase.Set(phase)
+			if w.cached(d, "n") {
+				t.Errorf("%s: answered from memory", phase)
+			}
+			e := w.mkdir(w.x, w.root, "e")
+			w.must(w.create(w.x, d, "gone"))
+			w.must(unlink(w.x, d, "gone"))
+			w.Phase.Set(xlator.PhaseServing)
+			if w.cached(d, "n") || w.cached(d, "gone") || w.cached(e, "n") {
+				t.Errorf("%s: what was learned then is used", phase)
+			}
+			// The answer is on its way when the phase changes and changes back.
+			g := w.p.gate(xlator.FopLookup, true)
+			done := async(func() { there(t, w.x, w.root, "m") })
+			g.wait(t)
+			w.Phase.Set(phase)
+			w.Phase.Set(xlator.PhaseServing)
+			close(g.open)
+			ended(t, done)
+			if w.cached(w.root, "m") {
+				t.Errorf("%s: an answer from before it was kept", phase)
+			}
+		}
+	}
+}
+
+func TestOptionsTakeEffectAtOnce(t *testing.T) {
+	w := build(t, nil)
+	there(t, w.x, w.root, "n")
+	w.reconfigure(map[string]string{"nl-cache-timeout": "10"})
+	if w.cached(w.root, "n") {
+		t.Error("answered with what was kept under other options")
+	}
+	w.clock.Add(int64(9 * time.Second))
+	if !w.cached(w.root, "n") {
+		t.Error("asked before the new timeout")
+	}
+	w.clock.Add(int64(time.Second))
+	if w.cached(w.root, "n") {
+		t.Error("answered after the new timeout")
+	}
+	for _, opts := range []map[string]string{{"nl-cache-timeout": "0"}, {"pass-through": "on"}, {"nl-cache-limit": "0"}} {
+		w.reconfigure(opts)
+		there(t, w.x, w.root, "n")
+		if w.cached(w.root, "n") {
+			t.Errorf("%v: answered from memory", opts)
+		}
+	}
+}
+
+func TestMemoryStaysBelowTheLimit(t *testing.T) {
+	w := build(t, map[string]string{"nl-cache-limit": "8KB"})
+	d := w.mkdir(w.x, w.root, "d")
+	for n := range 500 {
+		there(t, w.x, []*xlator.Inode{w.root, d}[n%2], fmt.Sprint("name", n))
+		there(t, w.x, w.root, "used")
+		if w.x.bytes > 8<<10 {
+			t.Fatalf("%d bytes", w.x.bytes)
+		}
+	}
+	if !w.cached(w.root, "used") || w.cached(w.root, "name0") {
+		t.Error("not the least recently used were dropped")
+	}
+	var d2 struct{ Names, Bytes, Hits, Kept uint64 }
+	text, err := json.Marshal(w.x.Dump())
+	w.must(err)
+	w.must(json.Unmarshal(text, &d2))
+	if d2.Names < 20 || d2.Names > 42 || d2.Bytes > 8<<10 || d2.Hits == 0 || d2.Kept < 500 {
+		t.Errorf("dump: %s", text)
+	}
+	w.x.forgetAll()
+	if w.x.bytes != 0 || w.x.list.Len() != 0 {
+		t.Errorf("%d bytes of %d names left", w.x.bytes, w.x.list.Len())
+	}
+}
+
+func TestDirectoryMadeHereIsKnownCompletely(t *testing.T) {
+	w := build(t, map[string]string{"nl-cache-positive-entry": "on"})
+	d := w.mkdir(w.x, w.root, "d")
+	if !w.cached(d, "n") {
+		t.Error("the child was asked for a name in an empty directory")
+	}
+	w.must(w.create(w.x, d, "f"))
+	if !there(t, w.x, d, "f") {
+		t.Error("what was made is not there")
+	}
+	if !w.cached(d, "n") {
+		t.Error("not known any more")
+	}
+	w.must(unlink(w.x, d, "f"))
+	if !w.cached(d, "f") {
+		t.Error("the child was asked for what was removed")
+	}
+	if w.cached(w.root, "n") {
+		t.Error("a directory that was there before is known completely")
+	}
+	w.must(w.create(w.leaf, d, "theirs"))
+	w.x.Notified(w.p, xlator.Event{Kind: xlator.Invalidate, File: d.GFID(), Stale: xlator.StaleEntries})
+	if !there(t, w.x, d, "theirs") {
+		t.Error("another client's name is not there after it was told of")
+	}
+	e := w.mkdir(w.x, w.root, "e")
+	w.clock.Add(int64(time.Minute))
+	if w.cached(e, "n") {
+		t.Error("known for longer than the timeout")
+	}
+}
+
+// The brick tells of a change in a directory before the answer to its mkdir is
+// here.
+func TestDirectoryChangedWhileItIsMadeIsNotKnownCompletely(t *testing.T) {
+	w := build(t, map[string]string{"nl-cache-positive-entry": "on"})
+	g := w.p.gate(xlator.FopMkdir, true)
+	req := w.name(w.root, "d")
+	var d *xlator.Inode
+	done := async(func() {
+		rep, err := w.x.Mkdir(xlator.Internal(), &xlator.MkdirReq{MakeReq: req})
+		w.must(err)
+		d = rep.Inode
+	})
+	g.wait(t)
+	w.x.Notified(w.p, xlator.Event{Kind: xlator.Invalidate, File: req.GFID, Stale: xlator.StaleEntries})
+	close(g.open)
+	ended(t, done)
+	if w.cached(d, "n") {
+		t.Error("it is")
+	}
+}
+
+// Names that cannot be kept make the directory unknown, not the names absent.
+func TestCompleteDirectoryBeyondTheLimitIsForgotten(t *testing.T) {
+	w := build(t, map[string]string{"nl-cache-positive-entry": "on", "nl-cache-limit": "2000"})
+	d := w.mkdir(w.x, w.root, "d")
+	for n := range 30 {
+		w.must(w.create(w.x, d, fmt.Sprint("f", n)))
+		for m := range n + 1 {
+			if !there(t, w.x, d, fmt.Sprint("f", m)) {
+				t.Fatalf("f%d is not there after %d were made", m, n+1)
+			}
+		}
+	}
+	if w.x.bytes > 2000 {
+		t.Errorf("%d bytes", w.x.bytes)
+	}
+}
