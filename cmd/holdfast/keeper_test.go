@@ -515,3 +515,75 @@ func TestWorkerNamesItsMount(t *testing.T) {
 	}
 	w.umount()
 }
+
+// TestDamagedMemoryIsReplaced: what was open is lost, and says so; the mount
+// goes on.
+func TestDamagedMemoryIsReplaced(t *testing.T) {
+	for name, spoil := range map[string][]byte{"magic": []byte("rubbish!"), "arena": nil} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.mount()
+			w.write(w.mnt+"/x", "y")
+			f, err := os.Open(w.mnt + "/x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			s := w.status()
+			memory := w.memory(s.Keeper.PID)
+			defer memory.Close()
+			if err := unix.Kill(s.Keeper.PID, unix.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Kill(s.Process.PID, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			at := int64(0)
+			if spoil == nil { // the first unused byte lies beyond the end
+				spoil, at = bytes.Repeat([]byte{0xff}, 8), 64
+			}
+			if _, err := memory.WriteAt(spoil, at); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Kill(s.Keeper.PID, unix.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.ReadAt(make([]byte, 1), 0); err == nil {
+				t.Error("the old base fd is of use")
+			}
+			f.Close()
+			w.until("a look-up works", func(daemon.Status) bool {
+				b, err := os.ReadFile(w.mnt + "/x")
+				return err == nil && string(b) == "y"
+			})
+			if n := w.status(); n.Worker.Generation != s.Worker.Generation+1 || n.Worker.Deaths != s.Worker.Deaths+1 {
+				t.Errorf("%+v", n.Worker)
+			}
+			if !strings.Contains(w.read(w.log), "damaged") {
+				t.Error("the log does not say so")
+			}
+			w.kill(w.status().Process.PID)
+			if got := w.read(w.mnt + "/x"); got != "y" {
+				t.Errorf("%q", got)
+			}
+			w.umount()
+		})
+	}
+}
+
+// memory opens the state memory that a keeper holds.
+func (w *world) memory(keeper int) *os.File {
+	w.Helper()
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", keeper))
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil && strings.Contains(to, "holdfast-state") {
+			f, err := os.OpenFile(fd, os.O_RDWR, 0)
+			if err != nil {
+				w.Fatal(err)
+			}
+			return f
+		}
+	}
+	w.Fatal("the keeper holds no state memory")
+	return nil
+}

@@ -54,6 +54,30 @@ func (s *Store) memory() (*state.Memory, error) {
 	return mem, err
 }
 
+// renew puts a new state memory in place of one that is damaged, with what the
+// kernel and we have agreed on, and returns it. old is closed.
+func (s *Store) renew(old *state.Memory, dev *fuse.Device) (*state.Memory, error) {
+	mem, err := state.Create()
+	if err != nil {
+		return old, err
+	}
+	if err = mem.SetInit(state.Init{Connection: dev.Minor, In: dev.InitIn, Out: dev.InitOut}); err == nil {
+		err = s.PutCopy(StateFD, int(mem.File().Fd()))
+	}
+	if err != nil {
+		return old, errors.Join(err, mem.Close())
+	}
+	for range min(old.Worker(), maxCounted) { // as far as they are to be believed
+		mem.NextWorker()
+	}
+	for range min(old.Deaths(), maxCounted) {
+		mem.CountDeath()
+	}
+	return mem, old.Close()
+}
+
+const maxCounted = 1 << 20
+
 // device is the kernel's end of the mount; the descriptor stays the Store's.
 func (s *Store) device(mem *state.Memory) (*fuse.Device, error) {
 	fd, ok := s.Get(DeviceFD)

@@ -115,6 +115,15 @@ func (m *held) message(c *Conn, msg Message, fds []int) (rest []int) {
 	switch msg.Kind {
 	case Prepared:
 		_ = m.store.SendAll(c, Message{Kind: Go})
+	case Renew:
+		var err error
+		if m.mem, err = m.store.renew(m.mem, m.dev); err != nil {
+			_ = c.Send(Message{Kind: Failed, Error: err.Error()})
+			break
+		}
+		m.s.log.Error("the state memory was damaged: what was open is lost", "mountpoint", m.mountpoint)
+		m.stored(StateFD)
+		_ = m.store.SendAll(c, Message{Kind: Mounted})
 	case Ready:
 		m.s.log.Info("a worker serves", "mountpoint", m.mountpoint, "worker", m.pid, "generation", m.mem.Worker())
 	case Keep:

@@ -344,6 +344,8 @@ func (k *Keeper) message(w *worker, m Message, fds []int) {
 		}
 	case Mount:
 		k.mount(w)
+	case Renew:
+		k.renew(w)
 	case Ready:
 		w.readyAt = time.Now()
 		if w == k.worker {
@@ -398,6 +400,22 @@ func (k *Keeper) mount(w *worker) {
 			}
 		}
 	})
+}
+
+// renew gives a worker another state memory.
+func (k *Keeper) renew(w *worker) {
+	err := errors.New("there is no mount yet")
+	if k.dev != nil && w == k.worker {
+		k.mem, err = k.store.renew(k.mem, k.dev)
+	}
+	if err != nil {
+		_ = w.conn.Send(Message{Kind: Failed, Error: err.Error()})
+		return
+	}
+	k.log.Error("the state memory was damaged: what was open is lost", "workers", k.mem.Worker())
+	if err := k.store.SendAll(w.conn, Message{Kind: Mounted}); err != nil {
+		w.kill(err.Error())
+	}
 }
 
 func (k *Keeper) mounted(w *worker, dev *fuse.Device, fds map[string]int, err error) {

@@ -231,6 +231,17 @@ func (l *Link) Mount() error {
 	return nil
 }
 
+// Renew asks for another state memory in place of one that is of no use; what
+// was in it is lost. The Store has it then.
+func (l *Link) Renew() error {
+	a, err := l.ask(Message{Kind: Renew})
+	if err != nil {
+		return err
+	}
+	l.store.PutAll(a.msg.Names, a.fds)
+	return nil
+}
+
 // Ready says that the mount is served, and what it does not promise.
 func (l *Link) Ready(missing []string) { _ = l.say(Message{Kind: Ready, Missing: missing}) }
 

@@ -28,6 +28,7 @@ const (
 	Ready    Kind = "ready"    // Missing
 	Keep     Kind = "keep"     // Name and a descriptor; answered with OK or Failed
 	Drop     Kind = "drop"     // Name; answered
+	Renew    Kind = "renew"    // the state memory is damaged; answered with Mounted or Failed
 	Upgrade  Kind = "upgrade"  // Limit; descriptors "client" and "program"
 	Reopen   Kind = "reopen"   // the log has been moved away
 	Drained  Kind = "drained"  //
@@ -38,7 +39,7 @@ const (
 const (
 	Start   Kind = "start"   // Job, OOMScore
 	Go      Kind = "go"      // the descriptors by name
-	Mounted Kind = "mounted" // more of them
+	Mounted Kind = "mounted" // more of them, in answer to Mount and Renew
 	OK      Kind = "ok"
 	Failed  Kind = "failed" // Error
 	Drain   Kind = "drain"

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
+	"github.com/holdfast/holdfast/cmd/holdfast/glusterd"
+	"github.com/holdfast/holdfast/cmd/holdfast/mountopt"
 	"github.com/holdfast/holdfast/cmd/holdfast/source"
 	"github.com/holdfast/holdfast/graph"
 	"github.com/holdfast/holdfast/graph/volfile"
@@ -63,6 +67,10 @@ func findGraph(ctx context.Context, name string) (f *volfile.File, check bool, e
 	if !errors.Is(err, control.ErrNotMounted) {
 		return nil, false, err
 	}
+	if glusterd.IsVolume(name) {
+		f, err = fetchGraph(ctx, name)
+		return f, true, err
+	}
 	if _, serr := os.Lstat(name); serr != nil {
 		return nil, false, fmt.Errorf("%s is neither a holdfast mount nor something to mount: %w", name, serr)
 	}
@@ -78,6 +86,33 @@ func findGraph(ctx context.Context, name string) (f *volfile.File, check bool, e
 	}
 	f, err = src.Load(set)
 	return f, true, err
+}
+
+// fetchLimit bounds how long servers may take to hand out a volfile.
+const fetchLimit = 60 * time.Second
+
+// fetchGraph asks the servers of a volume for its graph.
+func fetchGraph(ctx context.Context, name string) (*volfile.File, error) {
+	src, err := source.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	v, err := src.Volume()
+	if err != nil {
+		return nil, err
+	}
+	opts := mountopt.Default()
+	cfg := daemon.Servers(v, &opts)
+	cfg.Log = slog.New(slog.DiscardHandler) // the error says it all
+	c := glusterd.New(cfg)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	text, _, err := c.Fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return src.Parse(text)
 }
 
 // jsonVolume is one translator of `holdfast graph --json`.

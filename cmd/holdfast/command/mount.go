@@ -38,16 +38,19 @@ func newMount() *cobra.Command {
 	var alone bool
 	c := &cobra.Command{
 		Use:   "mount [--adopt | SOURCE] MOUNTPOINT",
-		Short: "Mount a directory or the graph of a .vol file",
+		Short: "Mount a directory, a volume of a GlusterFS server or the graph of a .vol file",
 		Long: `Mount SOURCE on MOUNTPOINT. SOURCE is a directory, which is served through the
-default graph, or a .vol file with a graph, which is watched for changes.
+default graph; HOST:/VOLUME[/DIRECTORY], a volume of a GlusterFS server, which
+hands the graph out and tells when it has changed (several hosts separated by
+commas are tried in turn); or a .vol file with a graph, which is watched for
+changes. A local path with a colon in front of its first slash is written with ./
 
 It returns when the mount answers, and leaves two processes in the background
 that end with the mount: a worker that serves it, and a small keeper that starts
 the next worker should this one die.
 
 ` + mountopt.Help(),
-		Example: "  holdfast mount /data /mnt/data\n  holdfast mount -o ro,acl /etc/holdfast/home.vol /home",
+		Example: "  holdfast mount /data /mnt/data\n  holdfast mount server:/home /home\n  holdfast mount -o ro,acl /etc/holdfast/home.vol /home",
 		Args: func(c *cobra.Command, args []string) error {
 			if m.adopt {
 				return cobra.ExactArgs(1)(c, args)
@@ -146,6 +149,9 @@ func (m *mounting) run(ctx context.Context) error {
 		return err
 	}
 	src, err := source.Open(m.source)
+	if err == nil {
+		src, err = src.Below(opts.Subdir)
+	}
 	if err != nil {
 		return mountFailed(err)
 	}

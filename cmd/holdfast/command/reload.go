@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
+	"github.com/holdfast/holdfast/cmd/holdfast/glusterd"
 	"github.com/holdfast/holdfast/graph"
 )
 
@@ -18,14 +19,15 @@ func newReload() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "reload MOUNTPOINT",
-		Short: "Read the volfile again and put it in force",
+		Short: "Read or fetch the volfile again and put it in force",
 		Long: `Read the volfile again, or another one from now on, and return when it is in
 force: nothing to do, reconfigured in place, or a new graph serves. When it
-fails, the old graph serves on.`,
+fails, the old graph serves on. A volume of a GlusterFS server is fetched again;
+mounts hear by themselves of what changes there.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			r := control.Request{Op: control.OpReload, Timeout: timeout}
-			if volfile != "" {
+			if r.Volfile = volfile; volfile != "" && !glusterd.IsVolume(volfile) {
 				abs, err := filepath.Abs(volfile)
 				if err != nil {
 					return err
@@ -43,7 +45,7 @@ fails, the old graph serves on.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&volfile, "volfile", "", "read this file from now on")
+	c.Flags().StringVar(&volfile, "volfile", "", "read this file from now on; HOST:/VOLUME, as it was mounted, goes back to the servers")
 	c.Flags().DurationVar(&timeout, "timeout", 60*time.Second, "how long the new graph may take to come up")
 	jsonFlag(c, &asJSON)
 	return c

@@ -61,6 +61,16 @@ func printKeeping(line func(name, format string, a ...any), s *daemon.Status) {
 	}
 }
 
+// printServers tells where the volfile comes from.
+func printServers(line func(name, format string, a ...any), s *daemon.ServersStatus) {
+	if s.Server != "" {
+		line("glusterd", "%s, connected since %s", s.Server, s.Since.Format(time.DateTime))
+	} else {
+		line("glusterd", "none since %s (%s); changes of the volume are not seen", s.Since.Format(time.DateTime), s.Error)
+	}
+	line("volfile", "fetched from %s at %s", s.Volfile.Server, s.Volfile.At.Format(time.DateTime))
+}
+
 func printStatus(out io.Writer, s *daemon.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, a ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, a...)) }
@@ -75,6 +85,9 @@ func printStatus(out io.Writer, s *daemon.Status) error {
 	line("graph", "generation %d, %s, top %s, %d requests in it; %d live", s.Graph.Generation, s.Graph.State, s.Graph.Top, s.Graph.Requests, s.Graphs.Live)
 	line("volume", "%s", s.Graph.VolumeID)
 	line("switches", "%d done, %d failed, the last took %.1f ms", s.Switch.Count, s.Switch.Failed, s.Switch.LastMS)
+	if s.Servers != nil {
+		printServers(line, s.Servers)
+	}
 	if s.Reload.Error != "" {
 		line("last error", "%s (%s, %s)", s.Reload.Error, s.Reload.By, s.Reload.At.Format(time.DateTime))
 	}

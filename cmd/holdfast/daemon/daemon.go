@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
+	"github.com/holdfast/holdfast/cmd/holdfast/glusterd"
 	"github.com/holdfast/holdfast/cmd/holdfast/mountopt"
 	"github.com/holdfast/holdfast/cmd/holdfast/source"
 	"github.com/holdfast/holdfast/fdtable"
@@ -60,6 +61,7 @@ type Daemon struct {
 	pool       *xlator.Pool
 	table      *fdtable.Table
 	mgr        *graph.Manager
+	servers    *glusterd.Client // nil: the source is no volume of a server
 
 	// Constant once mounted.
 	session  *fuse.Session
@@ -74,17 +76,18 @@ type Daemon struct {
 	leaving atomic.Bool   // another process is to serve the mount
 	drained chan struct{} // closed when there is nothing left to do before it does
 
-	loadMu sync.Mutex
+	loadTurn chan struct{} // holds a token while a volfile is read and its wish numbered
 
 	recordMu sync.Mutex
 	earlier  record // guarded by recordMu; what the state memory says
 
 	mu     sync.Mutex
-	src    source.Source   // guarded by mu; of the graph in service
-	set    source.Settings // guarded by mu; never changed in place
-	wishes uint64          // guarded by mu
-	latest *wish           // guarded by mu
-	last   lastReload      // guarded by mu
+	src    source.Source    // guarded by mu; of the graph in service
+	set    source.Settings  // guarded by mu; never changed in place
+	from   glusterd.Fetched // guarded by mu; of the graph in service, if it is a server's
+	wishes uint64           // guarded by mu
+	latest *wish            // guarded by mu
+	last   lastReload       // guarded by mu
 	// metricsAddr is guarded by mu.
 	metricsAddr string
 }
@@ -122,7 +125,7 @@ func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
 func newDaemon(cfg Config, mountpoint string, link *keeper.Link) (*Daemon, error) {
 	d := &Daemon{
 		cfg: cfg, mountpoint: mountpoint, link: link, began: time.Now(), level: &slog.LevelVar{},
-		rewatch: make(chan struct{}, 1), setTurn: make(chan struct{}, 1), drained: make(chan struct{}),
+		rewatch: make(chan struct{}, 1), setTurn: make(chan struct{}, 1), loadTurn: make(chan struct{}, 1), drained: make(chan struct{}),
 	}
 	d.level.Set(cfg.Options.LogLevel)
 	var err error
@@ -135,6 +138,7 @@ func newDaemon(cfg Config, mountpoint string, link *keeper.Link) (*Daemon, error
 
 // run brings the graph up, mounts if nobody has, and serves to the end.
 func (d *Daemon) run(ctx context.Context, sig chan os.Signal, ready func(Ready)) error {
+	defer d.closeServers()
 	err := d.firstGraph(ctx)
 	if err == nil {
 		if err = ctx.Err(); err == nil {
@@ -162,7 +166,7 @@ func (d *Daemon) firstGraph(ctx context.Context) error {
 	if err := raiseFileLimit(); err != nil {
 		d.log.Warn("limit of open files", "err", err)
 	}
-	w, again, err := d.firstWish()
+	w, again, err := d.firstWish(ctx)
 	if err != nil {
 		return err
 	}
@@ -172,7 +176,9 @@ func (d *Daemon) firstGraph(ctx context.Context) error {
 	d.table = fdtable.New(d.log, d.mem, fdtable.RecoveryDeadline(o.RecoveryDeadline))
 	cfg := graph.Config{
 		Types: d.cfg.Types, Refused: d.cfg.Refused, Pool: d.pool, Errors: d.table, Log: d.log,
-		Mount:        xlator.MountOptions{AllowForeignBrick: o.AllowForeignBrick, ReadOnly: o.ReadOnly()},
+		Mount: xlator.MountOptions{
+			AllowForeignBrick: o.AllowForeignBrick, ReadOnly: o.ReadOnly(), RecoveryDeadline: o.RecoveryDeadline, LockLoss: o.LockLoss,
+		},
 		DrainTimeout: o.DrainTimeout, Tenant: d.table, Opens: d.table, Generation: d.mem.Graph(),
 	}
 	if d.link != nil {
@@ -186,7 +192,7 @@ func (d *Daemon) firstGraph(ctx context.Context) error {
 			d.log.Warn("volfile", "warning", w)
 		}
 	}
-	if !again {
+	if !again && d.servers == nil {
 		waitForEnding(ctx, d.cfg.Source, o.DrainTimeout)
 	}
 	if err := d.mgr.Start(ctx, w.file); err != nil {
@@ -312,7 +318,7 @@ func (d *Daemon) answer(ctx context.Context, r *control.Request) (any, error) {
 		}
 		return d.reload(ctx, "command", func(w *wish) error {
 			src, err := source.Open(r.Volfile)
-			if err == nil && src.Volfile == "" {
+			if err == nil && src.Dir != "" {
 				err = fmt.Errorf("%s is a directory, not a volfile", r.Volfile)
 			}
 			w.src, w.set = src, nil
@@ -324,8 +330,8 @@ func (d *Daemon) answer(ctx context.Context, r *control.Request) (any, error) {
 		d.mu.Lock()
 		src, set := d.src, d.set
 		d.mu.Unlock()
-		if src.Volfile != "" {
-			return nil, fmt.Errorf("the graph comes from %s: it has no settings", src.Volfile)
+		if src.Dir == "" {
+			return nil, fmt.Errorf("the graph comes from %s: it has no settings here%s", src, whereSet(src))
 		}
 		return set.List(d.cfg.Types), nil
 	case control.OpGraph:

@@ -9,13 +9,14 @@
 //	├─ fdtable.Table     what outlives a graph
 //	├─ graph.Manager     the graphs
 //	├─ xlator.Pool       what outlives a graph in the translators
+//	├─ glusterd.Client   the volfile's servers, if the source is a volume of theirs
 //	├─ control.Server    the socket in /run/holdfast
 //	└─ Log, watcher, metrics
 //
 // # Lock order
 //
 //	Daemon.setTurn        one change of settings at a time; held across a switch
-//	  Daemon.loadMu       reading a volfile and numbering the wish for it
+//	  Daemon.loadTurn     reading or fetching a volfile and numbering the wish for it
 //	    Daemon.mu         fields; nothing is called under it
 //
 // # Who keeps whom alive

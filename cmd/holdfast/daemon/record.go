@@ -1,10 +1,12 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/glusterd"
 	"github.com/holdfast/holdfast/cmd/holdfast/source"
 	"github.com/holdfast/holdfast/fuse"
 	"github.com/holdfast/holdfast/graph/volfile"
@@ -19,6 +21,7 @@ type record struct {
 	Settings   source.Settings   `json:"settings,omitempty"`
 	Name       string            `json:"name"` // of the volfile
 	Volfile    string            `json:"volfile"`
+	From       glusterd.Fetched  `json:"from"`                // where it was fetched, if it was
 	Recovered  map[string]uint64 `json:"recovered,omitempty"` // by kind, of all processes
 }
 
@@ -36,14 +39,17 @@ func (d *Daemon) readRecord() (ok bool, err error) {
 }
 
 // firstWish is what an earlier process served, or what the source says.
-func (d *Daemon) firstWish() (w *wish, again bool, err error) {
+func (d *Daemon) firstWish(ctx context.Context) (w *wish, again bool, err error) {
 	if again, err = d.readRecord(); err != nil {
 		return nil, false, err
 	}
+	if err = d.openServers(); err != nil {
+		return nil, false, err
+	}
 	if again {
-		d.src, d.set = d.earlier.Source, d.earlier.Settings
+		d.src, d.set, d.from = d.earlier.Source, d.earlier.Settings, d.earlier.From
 		f, err := volfile.Parse(d.earlier.Name, []byte(d.earlier.Volfile))
-		return &wish{src: d.src, set: d.set, file: f}, true, err
+		return &wish{src: d.src, set: d.set, file: f, from: d.from}, true, err
 	}
 	if d.src, err = source.Open(d.cfg.Source); err != nil {
 		return nil, false, err
@@ -53,8 +59,13 @@ func (d *Daemon) firstWish() (w *wish, again bool, err error) {
 			return nil, false, err
 		}
 	}
-	w, err = d.wishFor(nil)
-	return w, false, err
+	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
+	defer cancel()
+	if w, err = d.wishFor(ctx, nil); err != nil {
+		return nil, false, err
+	}
+	d.from = w.from
+	return w, false, d.checkStarted(ctx, w.src)
 }
 
 // record has the state memory say that w is served.
@@ -65,7 +76,7 @@ func (d *Daemon) record(w *wish) {
 	d.recordMu.Lock()
 	defer d.recordMu.Unlock()
 	d.earlier.Mountpoint, d.earlier.Source, d.earlier.Settings = d.mountpoint, w.src, w.set
-	d.earlier.Name, d.earlier.Volfile = w.file.Name, string(w.file.Format())
+	d.earlier.Name, d.earlier.Volfile, d.earlier.From = w.file.Name, string(w.file.Format()), w.from
 	if d.earlier.Since.IsZero() {
 		d.earlier.Since = time.Now()
 	}

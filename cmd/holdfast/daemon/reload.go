@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/glusterd"
 	"github.com/holdfast/holdfast/cmd/holdfast/mountopt"
 	"github.com/holdfast/holdfast/cmd/holdfast/source"
 	"github.com/holdfast/holdfast/graph"
@@ -21,12 +22,19 @@ type wish struct {
 	src  source.Source
 	set  source.Settings
 	file *volfile.File
-	done bool // guarded by Daemon.mu; it serves, or was refused
+	from glusterd.Fetched // where the file was fetched, if it was
+	done bool             // guarded by Daemon.mu; it serves, or was refused
 }
+
+// Who asks for a reload without anybody having asked for it.
+const (
+	byWatch   = "watch"
+	byServers = "glusterd"
+)
 
 // lastReload is how the latest change ended.
 type lastReload struct {
-	By    string    `json:"by"` // command, signal, watch
+	By    string    `json:"by"` // command, signal, watch, glusterd
 	At    time.Time `json:"at"`
 	Error string    `json:"error,omitempty"`
 }
@@ -43,7 +51,7 @@ func (d *Daemon) reload(ctx context.Context, by string, change func(*wish) error
 	if err != nil {
 		last.Error = err.Error()
 		d.log.Error("reload failed", "by", by, "err", err)
-	} else if by != "watch" || res.Action != "none" {
+	} else if by != byWatch && by != byServers || res.Action != "none" {
 		d.log.Info("reload", "by", by, "action", res.Action, "generation", res.Generation)
 	}
 	for _, w := range res.Warnings {
@@ -61,7 +69,7 @@ func (d *Daemon) tryReload(ctx context.Context, change func(*wish) error) (graph
 		ctx, cancel = context.WithTimeout(ctx, reloadTimeout)
 		defer cancel()
 	}
-	w, err := d.wishFor(change)
+	w, err := d.wishFor(ctx, change)
 	if err != nil {
 		return graph.Result{}, err
 	}
@@ -107,7 +115,7 @@ var errNothingNew = errors.New("nothing new")
 
 // reread is the change that a change of the watched file makes.
 func (d *Daemon) reread(ctx context.Context, file string) {
-	d.reload(ctx, "watch", func(w *wish) error {
+	d.reload(ctx, byWatch, func(w *wish) error {
 		if w.src.Volfile != file {
 			return errNothingNew
 		}
@@ -122,10 +130,15 @@ func (d *Daemon) reread(ctx context.Context, file string) {
 	})
 }
 
-// wishFor reads the volfile, or makes the default graph, and numbers the wish.
-func (d *Daemon) wishFor(change func(*wish) error) (*wish, error) {
-	d.loadMu.Lock()
-	defer d.loadMu.Unlock()
+// wishFor reads or fetches the volfile, or makes the default graph, and numbers
+// the wish.
+func (d *Daemon) wishFor(ctx context.Context, change func(*wish) error) (*wish, error) {
+	select {
+	case d.loadTurn <- struct{}{}:
+		defer func() { <-d.loadTurn }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("another volfile is still being read: %w", ctx.Err())
+	}
 	w := &wish{}
 	d.mu.Lock()
 	w.src, w.set = d.src, d.set
@@ -139,7 +152,12 @@ func (d *Daemon) wishFor(change func(*wish) error) (*wish, error) {
 		}
 	}
 	var err error
-	if w.file, err = w.src.Load(w.set); err != nil {
+	if w.src.Remote != "" {
+		w.file, w.from, err = d.fetch(ctx, w.src)
+	} else {
+		w.file, err = w.src.Load(w.set)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := checkApart(d.mountpoint, source.Bricks(w.file)); err != nil {
@@ -163,7 +181,7 @@ func (d *Daemon) latestWish() *wish {
 func (d *Daemon) commit(w *wish) {
 	d.mu.Lock()
 	moved := d.src != w.src
-	d.src, d.set = w.src, w.set
+	d.src, d.set, d.from = w.src, w.set, w.from
 	d.mu.Unlock()
 	d.record(w)
 	d.applyLogLevel(w.file)
@@ -190,6 +208,15 @@ func (d *Daemon) applyLogLevel(f *volfile.File) {
 	d.level.Set(level)
 }
 
+// whereSet says how the options of a graph from elsewhere are changed.
+func whereSet(src source.Source) string {
+	v, err := src.Volume()
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (`gluster volume set %s KEY VALUE` on one of its servers; mounts follow by themselves)", v.Name)
+}
+
 // SetReply is the answer to a change of settings.
 type SetReply struct {
 	graph.Result
@@ -208,8 +235,8 @@ func (d *Daemon) changeSettings(ctx context.Context, pairs [][2]string, reset []
 	}
 	var changed source.Settings
 	res, err := d.reload(ctx, "set", func(w *wish) (err error) {
-		if w.src.Volfile != "" {
-			return fmt.Errorf("the graph comes from %s: change it there", w.src.Volfile)
+		if w.src.Dir == "" {
+			return fmt.Errorf("the graph comes from %s: change it there%s", w.src, whereSet(w.src))
 		}
 		w.set, err = w.set.Change(d.cfg.Types, pairs, reset)
 		changed = w.set

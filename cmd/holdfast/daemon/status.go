@@ -12,16 +12,18 @@ import (
 
 // Status is what `holdfast status --json` prints.
 type Status struct {
-	Mount   MountStatus   `json:"mount"`
-	Graph   GraphStatus   `json:"graph"`
-	Graphs  GraphsStatus  `json:"graphs"`
-	Switch  SwitchStatus  `json:"switch"`
-	Reload  lastReload    `json:"reload"`
-	Files   FilesStatus   `json:"files"`
-	Locks   LocksStatus   `json:"locks"`
-	Process ProcessStatus `json:"process"`
-	Keeper  KeeperStatus  `json:"keeper"`
-	Worker  WorkerStatus  `json:"worker"`
+	Mount  MountStatus  `json:"mount"`
+	Graph  GraphStatus  `json:"graph"`
+	Graphs GraphsStatus `json:"graphs"`
+	Switch SwitchStatus `json:"switch"`
+	Reload lastReload   `json:"reload"`
+	// Servers is about where the volfile comes from; nil if it is no server.
+	Servers *ServersStatus `json:"glusterd,omitempty"`
+	Files   FilesStatus    `json:"files"`
+	Locks   LocksStatus    `json:"locks"`
+	Process ProcessStatus  `json:"process"`
+	Keeper  KeeperStatus   `json:"keeper"`
+	Worker  WorkerStatus   `json:"worker"`
 	// Recovery is about the requests of processes that died.
 	Recovery   RecoveryStatus       `json:"recovery"`
 	Guarantees []Guarantee          `json:"guarantees"`
@@ -151,6 +153,7 @@ func (d *Daemon) Status() Status {
 		Fops:    map[string]FopStatus{}, Guarantees: d.promises,
 	}
 	d.keeping(&s)
+	s.Servers = d.serversStatus()
 	d.mu.Lock()
 	s.Reload = d.last
 	s.Mount.Metrics = d.metricsAddr

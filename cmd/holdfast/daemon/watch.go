@@ -13,14 +13,18 @@ import (
 // editors write in several steps.
 const settleDown = 100 * time.Millisecond
 
-// watch reloads when the volfile changes, until ctx ends. It watches the
+// watch reloads when the volfile changes, here or on the servers, until ctx ends. It watches the
 // directory, since editors put a new file in the old one's place.
 func (d *Daemon) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		d.mu.Lock()
-		file := d.src.Volfile
+		src := d.src
 		d.mu.Unlock()
-		d.watchFile(ctx, file)
+		if src.Remote != "" {
+			d.watchServers(ctx)
+		} else {
+			d.watchFile(ctx, src.Volfile)
+		}
 	}
 }
 

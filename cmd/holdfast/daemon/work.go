@@ -77,8 +77,21 @@ func (d *Daemon) work(ctx context.Context, sig chan os.Signal, ready func(Ready)
 	return d.run(ctx, sig, ready)
 }
 
-// openMemory maps the state memory.
+// openMemory maps the state memory, another one if it is damaged.
 func (d *Daemon) openMemory() error {
+	err := d.mapMemory()
+	if !errors.Is(err, state.ErrDamaged) {
+		return err
+	}
+	d.log.Error("the state memory is damaged: what was open is lost", "err", err)
+	if err := d.link.Renew(); err != nil {
+		return fmt.Errorf("another state memory: %w", err)
+	}
+	d.renewed = true
+	return d.mapMemory()
+}
+
+func (d *Daemon) mapMemory() error {
 	fd, ok, err := d.link.Store().Copy(keeper.StateFD)
 	if err != nil || !ok {
 		return errors.Join(errors.New("the keeper has no state memory"), err)
@@ -88,7 +101,10 @@ func (d *Daemon) openMemory() error {
 		f.Close()
 		return err
 	}
-	return nil
+	if _, mounted := d.link.Store().Get(keeper.DeviceFD); mounted {
+		_, err = d.mem.Init()
+	}
+	return err
 }
 
 // heed does what the keeper says, and what its end asks for.

@@ -31,19 +31,28 @@ func (d *Option) placeholder() string {
 	return "VALUE"
 }
 
-// usage is how the option is written.
+// usage is how the option is written, by each of its names.
 func (d *Option) usage() string {
+	var all []string
+	for _, name := range append([]string{d.Name}, d.Alias...) {
+		all = append(all, name+d.argument())
+	}
+	return strings.Join(all, ", ")
+}
+
+// argument is what stands behind the name.
+func (d *Option) argument() string {
 	switch {
 	case d.prefix:
-		return d.Name + "*"
+		return "*"
 	case d.Refused != "" || d.Arg == NoArg:
-		return d.Name
+		return ""
 	case d.Arg == MayArg && d.Kind == xlator.KindBool:
-		return d.Name + "[=" + d.placeholder() + "]"
+		return "[=" + d.placeholder() + "]"
 	case d.Arg == MayArg:
-		return d.Name + "[=...]"
+		return "[=...]"
 	}
-	return d.Name + "=" + d.placeholder()
+	return "=" + d.placeholder()
 }
 
 func (d *Option) text() string {

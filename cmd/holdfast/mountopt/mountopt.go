@@ -40,6 +40,17 @@ type Options struct {
 	// Keeper is "on", "off" or "unix:" and the path of a service.
 	Keeper           string
 	RecoveryDeadline time.Duration
+	// LockLoss is what becomes of the locks of a lost brick's session: check,
+	// fail or drop; "" leaves it to the volfile.
+	LockLoss string
+
+	// BackupServers are asked for the volfile after those of the source, at
+	// ServerPort as those.
+	BackupServers []string
+	ServerPort    int
+	// Subdir is the directory of the volume that is to be the root, as /a/b; "" is
+	// what the source says.
+	Subdir string
 
 	// Ignored lists the options that were accepted and change nothing.
 	Ignored []string

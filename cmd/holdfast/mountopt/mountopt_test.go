@@ -22,6 +22,7 @@ func TestDefaultsAreThoseOfMountGlusterfs(t *testing.T) {
 		AllowOther: true, DefaultPermissions: true, LogLevel: slog.LevelInfo,
 		AttrTimeout: time.Second, EntryTimeout: time.Second,
 		MaxWrite: 1 << 20, ReadAhead: 1 << 20, MaxBackground: 64, DrainTimeout: 5 * time.Second, Keeper: "on", RecoveryDeadline: time.Minute,
+		ServerPort: 24007,
 	}
 	if !reflect.DeepEqual(o, want) {
 		t.Errorf("got  %+v\nwant %+v", o, want)
@@ -58,6 +59,12 @@ func TestOptionsAreParsed(t *testing.T) {
 		{"max-write=128KB", func(o *Options) { o.MaxWrite = 128 << 10 }},
 		{"drain-timeout=0.25", func(o *Options) { o.DrainTimeout = time.Second / 4 }},
 		{"allow-foreign-brick", func(o *Options) { o.AllowForeignBrick = true }},
+		{"backup-volfile-servers=h2:[::1],server-port=24008,subdir-mount=a/b/,transport=tcp,lock-loss=drop", func(o *Options) {
+			o.BackupServers, o.ServerPort, o.Subdir, o.LockLoss = []string{"h2", "::1"}, 24008, "/a/b", "drop"
+		}},
+		{"backupvolfile-server=h2,fetch-attempts=3", func(o *Options) {
+			o.BackupServers, o.Ignored = []string{"h2"}, []string{"fetch-attempts"}
+		}},
 		{"metrics=127.0.0.1:9000", func(o *Options) { o.Metrics = "127.0.0.1:9000" }},
 		{`log-file="/var/log/a,b.log",ro`, func(o *Options) { o.LogFile = "/var/log/a,b.log"; o.Flags = unix.MS_RDONLY }},
 		{"log-level=debug", func(o *Options) { o.LogLevel = slog.LevelDebug; o.LogLevelGiven = true }},
@@ -89,23 +96,28 @@ func TestLaterListsWin(t *testing.T) {
 
 func TestWhatIsWrongIsNamed(t *testing.T) {
 	for words, want := range map[string]string{
-		"bogus":                     "unknown mount option bogus",
-		"atribute-timeout=3":        "did you mean attribute-timeout?",
-		"attribute-timeout":         "attribute-timeout needs a value: attribute-timeout=SECONDS",
-		"attribute-timeout=x":       `option attribute-timeout: "x" is not a time`,
-		"attribute-timeout=":        "attribute-timeout",
-		"direct-io-mode=maybe":      "one of enable, disable, auto",
-		"max-write=2MB":             "between 4096 and 1048576 bytes",
-		"max-write=10":              "between 4096",
-		"log-level=LOUD":            `"LOUD" is not a log level`,
-		"log-file=relative.log":     "absolute path",
-		"ro=1":                      "ro takes no value",
-		"acl=on":                    "acl takes no value",
-		"use-readdirp=perhaps":      "boolean",
-		"backup-volfile-servers=h2": "backup-volfile-servers is not supported: volfiles are not fetched",
-		"xlator-option=a=b":         "xlator-option is not supported: write the option into the volfile",
-		"remount":                   "remount is not supported: unmount and mount again",
-		`log-file="/a`:              "a double quote is not closed",
+		"bogus":                         "unknown mount option bogus",
+		"atribute-timeout=3":            "did you mean attribute-timeout?",
+		"attribute-timeout":             "attribute-timeout needs a value: attribute-timeout=SECONDS",
+		"attribute-timeout=x":           `option attribute-timeout: "x" is not a time`,
+		"attribute-timeout=":            "attribute-timeout",
+		"direct-io-mode=maybe":          "one of enable, disable, auto",
+		"max-write=2MB":                 "between 4096 and 1048576 bytes",
+		"max-write=10":                  "between 4096",
+		"log-level=LOUD":                `"LOUD" is not a log level`,
+		"log-file=relative.log":         "absolute path",
+		"ro=1":                          "ro takes no value",
+		"acl=on":                        "acl takes no value",
+		"use-readdirp=perhaps":          "boolean",
+		"backup-volfile-servers=h2::h3": "backup-volfile-servers: h2::h3: a host is missing",
+		"transport=rdma":                "RDMA is no longer part of GlusterFS",
+		"volfile-server-port=0":         "between 1 and 65535",
+		"subdir-mount=/a/../b":          ".. has no place in it",
+		"volume-id=x":                   "the source names the volume",
+		"lock-loss=maybe":               "one of check, fail, drop",
+		"xlator-option=a=b":             "xlator-option is not supported: use `gluster volume set`",
+		"remount":                       "remount is not supported: unmount and mount again",
+		`log-file="/a`:                  "a double quote is not closed",
 	} {
 		_, err := Parse([]string{words}, false)
 		if err == nil || !strings.Contains(err.Error(), want) {

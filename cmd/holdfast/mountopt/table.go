@@ -82,6 +82,9 @@ func ownOptions() []Option {
 		{Option: xlator.Option{Name: "recovery-deadline", Kind: xlator.KindTime, Default: "60", Min: 1, Max: 86400, Unit: " seconds",
 			Help: "how long applications wait, for a process to serve the mount again or for a file to be opened again, before they get an error"},
 			Arg: NeedsArg, apply: func(o *Options, v xlator.Value) error { o.RecoveryDeadline = seconds(v); return nil }},
+		{Option: xlator.Option{Name: "lock-loss", Kind: xlator.KindString, Values: []string{"check", "fail", "drop"},
+			Help: "what becomes of locks when the connection to a brick is lost. check: they are taken again, and an open file whose lock somebody else has got, or that was changed meanwhile, is lost (EIO); fail: every open file with locks is lost; drop: the locks are gone and nobody is told, as with the stock client. Without it the volfile's strict-locks counts, then check"},
+			Arg: NeedsArg, apply: func(o *Options, v xlator.Value) error { o.LockLoss = v.Text; return nil }},
 		{Option: xlator.Option{Name: "metrics", Kind: xlator.KindString,
 			Help: "serve Prometheus metrics at HOST:PORT or unix:/PATH; off if not given"},
 			Arg: NeedsArg, apply: func(o *Options, v xlator.Value) error { o.Metrics = v.Text; return nil }},
@@ -120,6 +123,7 @@ func glusterOptions() []Option {
 			Help: "from how many of those the kernel holds back; three quarters of background-qlen if not given"},
 			Arg: NeedsArg, apply: func(o *Options, v xlator.Value) error { o.Congestion = int(v.Int); return nil }},
 	}
+	opts = append(opts, serverOptions()...)
 	for i := range opts {
 		opts[i].Group = Gluster
 	}
@@ -131,7 +135,10 @@ func glusterOptions() []Option {
 	ignored("accepted, changes nothing: there are no 64-bit inode numbers to shorten for 64-bit programs", MayArg, "enable-ino32")
 	ignored("accepted, changes nothing: groups are resolved by the kernel's default_permissions", MayArg, "resolve-gids", "gid-timeout")
 	ignored("accepted, changes nothing: it tunes parts that are not there", NeedsArg,
-		"reader-thread-count", "lru-limit", "invalidate-limit", "event-history", "fuse-dev-eperm-ratelimit-ns")
+		"reader-thread-count", "lru-limit", "invalidate-limit", "event-history", "fuse-dev-eperm-ratelimit-ns", "fuse-flush-handle-interrupt", "io-engine")
+	ignored("accepted, changes nothing: a mount asks each server once, and goes on asking while it is mounted", NeedsArg, "fetch-attempts", "volfile-max-fetch-attempts")
+	ignored("accepted, changes nothing: an option that a translator does not know is a line in the log", MayArg, "volfile-check")
+	ignored("accepted, changes nothing: processes have names of their own", NeedsArg, "process-name")
 	ignored("accepted, changes nothing: the kernel's cache follows the mtime that each reply carries", NeedsArg, "auto-invalidation", "fuse-auto-invalidation")
 	ignored("accepted, changes nothing: memory is accounted for by the Go runtime", MayArg, "mem-accounting")
 	ignored("accepted, changes nothing: the log has the local time and its offset", MayArg, "localtime-logging")
@@ -140,12 +147,12 @@ func glusterOptions() []Option {
 			opts = append(opts, Option{Option: xlator.Option{Name: n}, Group: Gluster, Arg: MayArg, Refused: why})
 		}
 	}
-	refused("volfiles are not fetched from servers yet; mount a directory or a .vol file",
-		"backup-volfile-servers", "backupvolfile-server", "volfile-server-port", "server-port", "volfile-max-fetch-attempts", "fetch-attempts",
-		"transport", "volume-name", "volume-id", "volfile-check", "subdir-mount", "process-name")
-	refused("write the option into the volfile, or use `holdfast set`", "xlator-option")
+	refused("what is mounted is the top of the graph; for another part of it write a .vol file", "volume-name")
+	refused("the source names the volume: HOST:/VOLUME", "volume-id", "volfile-id")
+	refused("use `gluster volume set`, or `holdfast set`, or write the option into a .vol file", "xlator-option")
+	refused("write the options themselves after -o", "fuse-mountopts")
 	refused("there is no kernel write-back cache: with several clients it would be wrong without leases", "kernel-writeback-cache", "attr-times-granularity")
-	refused("there is no such translator yet", "worm", "aux-gfid-mount", "root-squash", "no-root-squash", "thin-client", "global-threading", "halo-max-latency")
+	refused("there is no such translator yet", "worm", "aux-gfid-mount", "root-squash", "no-root-squash", "thin-client", "global-threading", "halo-max-latency", "halo-max-replicas", "halo-min-replicas")
 	refused("there is no dump of the kernel's requests; the log level TRACE and `holdfast dump` show what goes on", "dump-fuse")
 	refused("the kernel mount has no SELinux labels", "selinux", "capability", "context", "fscontext", "defcontext", "rootcontext")
 	refused("set oom_score_adj from outside (systemd's OOMScoreAdjust=, choom(1))", "oom-score-adj")

@@ -1,6 +1,7 @@
 // Package source turns what is mounted into a volfile. SOURCE is a directory,
-// for which a graph is made from the settings that `holdfast set` keeps, or a
-// .vol file.
+// for which a graph is made from the settings that `holdfast set` keeps, a .vol
+// file, or a volume of GlusterFS servers, HOST:/VOLUME, whose volfile package
+// glusterd fetches.
 //
 // The settings have GlusterFS's names. One table maps each to an option of a
 // translator, or to whether a translator is in the graph at all; what values

@@ -8,22 +8,31 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/glusterd"
 	"github.com/holdfast/holdfast/graph/volfile"
 	"github.com/holdfast/holdfast/xlator"
 )
 
-// Source is what is mounted. Exactly one of Dir and Volfile is set.
+// Source is what is mounted. Exactly one of its fields is set.
 type Source struct {
 	// Dir is the directory with the data, absolute.
 	Dir string
 	// Volfile is the file with the graph, absolute.
 	Volfile string
+	// Remote is a volume of GlusterFS servers, in the normal form of
+	// glusterd.Volume.
+	Remote string `json:",omitempty"`
 }
 
-// Open tells what name is: a directory or a .vol file.
+// Open tells what name is: a directory, a .vol file or a volume of a server. The
+// network is left alone.
 func Open(name string) (Source, error) {
 	if name == "" {
-		return Source{}, errors.New("the source is empty; give a directory or a .vol file")
+		return Source{}, errors.New("the source is empty; give a directory, a .vol file or HOST:/VOLUME")
+	}
+	if glusterd.IsVolume(name) {
+		v, err := glusterd.ParseVolume(name)
+		return Source{Remote: v.String()}, err
 	}
 	abs, err := filepath.Abs(name)
 	if err != nil {
@@ -31,8 +40,6 @@ func Open(name string) (Source, error) {
 	}
 	st, err := os.Stat(abs)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && looksRemote(name):
-		return Source{}, fmt.Errorf("%s: volumes of a GlusterFS server are not fetched yet; mount a directory or a .vol file", name)
 	case err != nil:
 		return Source{}, fmt.Errorf("source %s: %w", name, unwrap(err))
 	case st.IsDir():
@@ -53,18 +60,16 @@ func unwrap(err error) error {
 	return err
 }
 
-func looksRemote(name string) bool {
-	host, _, ok := strings.Cut(name, ":")
-	return ok && host != "" && !strings.Contains(host, "/")
-}
-
-// String is the path.
-func (s Source) String() string { return s.Dir + s.Volfile }
+// String is the path, or the volume.
+func (s Source) String() string { return s.Dir + s.Volfile + s.Remote }
 
 // Load returns the volfile to build the graph from: the file's, or the default
-// graph with the settings.
+// graph with the settings. A volume of a server has to be fetched (see Remote).
 func (s Source) Load(set Settings) (*volfile.File, error) {
-	if s.Volfile == "" {
+	switch {
+	case s.Remote != "":
+		return nil, fmt.Errorf("volume %s has not been fetched", s.Remote)
+	case s.Volfile == "":
 		return DefaultGraph(s.Dir, set)
 	}
 	f, err := os.Open(s.Volfile)

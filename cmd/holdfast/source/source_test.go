@@ -186,13 +186,13 @@ func TestWhatIsNoSourceIsRefused(t *testing.T) {
 	}
 	txt := write("graph.txt", "")
 	for name, want := range map[string]string{
-		"":              "empty",
-		txt:             "does not end in .vol",
-		dir + "/nope":   "no such file",
-		"server:/vol":   "not fetched yet",
-		"server1:vol":   "not fetched yet",
-		"/dev/null":     "neither a directory nor a .vol file",
-		txt + "/deeper": "not a directory",
+		"":               "empty",
+		txt:              "does not end in .vol",
+		dir + "/nope":    "no such file",
+		"server:/":       "the volume is missing",
+		"server:/vol/..": ".. has no place in it",
+		"/dev/null":      "neither a directory nor a .vol file",
+		txt + "/deeper":  "not a directory",
 	} {
 		if _, err := Open(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", name, err, want)
