@@ -1,0 +1,185 @@
+package contenttest
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
+)
+
+// Subject is the translator under test.
+type Subject struct {
+	Type *xlator.Type
+	// New is Type's, with a clock of the test's.
+	New func(e *xlator.Env, now func() time.Duration) (xlator.Fops, error)
+	// Options are as in a volfile.
+	Options map[string]string
+	// Leaf makes the brick.
+	Leaf xlatortest.Leaf
+	// Between, if not nil, puts something between the probe and the brick.
+	Between func(*World, xlator.Fops) xlator.Fops
+}
+
+// World is the subject above a probe above a brick.
+type World struct {
+	*xlatortest.World
+	T     testing.TB
+	X     xlator.Fops // the subject
+	P     *Probe
+	Leaf  xlator.Fops
+	Root  *xlator.Inode
+	Clock atomic.Int64 // nanoseconds; the subject's
+	typ   *xlator.Type
+	base  uint64
+	mtime int64
+}
+
+// Build makes a World that serves.
+func (s Subject) Build(t testing.TB) *World {
+	t.Helper()
+	w := &World{World: xlatortest.NewWorld(t, nil), T: t, typ: s.Type}
+	w.Leaf = s.Leaf(w.World, t.TempDir())
+	below := w.Leaf
+	if s.Between != nil {
+		below = s.Between(w, below)
+	}
+	w.P = newProbe(below)
+	typ := *s.Type
+	typ.New = func(e *xlator.Env) (xlator.Fops, error) {
+		return s.New(e, func() time.Duration { return time.Duration(w.Clock.Load()) })
+	}
+	w.X = w.Add(&typ, s.Options, w.P)
+	w.Start()
+	w.Root = w.World.Root(w.X)
+	t.Cleanup(func() { close(w.P.quit) })
+	return w
+}
+
+// Must fails the test.
+func (w *World) Must(err error) {
+	w.T.Helper()
+	if err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Create makes a file with that content, by another client.
+func (w *World) Create(name string, data []byte) *xlator.Inode {
+	w.T.Helper()
+	w.base++
+	rep, err := w.Leaf.Create(xlator.Internal(), &xlator.CreateReq{
+		MakeReq: xlator.MakeReq{Parent: w.Root, Name: name, GFID: xlator.NewGFID(), Mode: 0o644}, Flags: unix.O_RDWR, Base: w.base})
+	w.Must(err)
+	w.PutBelow(rep.FD, 0, data)
+	w.Leaf.Release(rep.FD)
+	return rep.FD.Inode()
+}
+
+// PutBelow writes as another client, and sees to it that the time of change is
+// another one, however coarse the brick's clock.
+func (w *World) PutBelow(fd *xlator.FD, off int64, data []byte) {
+	w.T.Helper()
+	_, err := w.Leaf.Writev(xlator.Internal(), &xlator.WritevReq{FD: fd, Offset: off, Payload: xlator.Payload{Bytes: data}})
+	w.Must(err)
+	w.mtime++
+	_, err = w.Leaf.Fsetattr(xlator.Internal(), &xlator.FsetattrReq{FD: fd, Setattr: xlator.Setattr{Mask: xlator.SetMtime, Mtime: xlator.Time{Sec: w.mtime}}})
+	w.Must(err)
+}
+
+// Open opens through the subject.
+func (w *World) Open(i *xlator.Inode, flags uint32) *xlator.FD {
+	w.T.Helper()
+	w.base++
+	rep, err := w.X.Open(xlator.Internal(), &xlator.OpenReq{Inode: i, Flags: flags, Base: w.base})
+	w.Must(err)
+	return rep.FD
+}
+
+// Lookup looks a name in the root up through the subject.
+func (w *World) Lookup(name string) *xlator.LookupRep {
+	w.T.Helper()
+	rep, err := w.X.Lookup(xlator.Internal(), &xlator.LookupReq{Parent: w.Root, Name: name})
+	w.Must(err)
+	return rep
+}
+
+// Read reads through the subject.
+func (w *World) Read(fd *xlator.FD, off int64, size int) string {
+	w.T.Helper()
+	rep, err := w.X.Readv(xlator.Internal(), &xlator.ReadvReq{FD: fd, Offset: off, Size: size, Flags: fd.Flags()})
+	w.Must(err)
+	return string(rep.Data)
+}
+
+// Truth is what the brick has.
+func (w *World) Truth(fd *xlator.FD, off int64, size int) string {
+	w.T.Helper()
+	rep, err := w.Leaf.Readv(xlator.Internal(), &xlator.ReadvReq{FD: fd, Offset: off, Size: size, Flags: fd.Flags()})
+	w.Must(err)
+	return string(rep.Data)
+}
+
+// Asked says how many fops of a kind f sends to the child.
+func (w *World) Asked(fop xlator.Fop, f func()) int64 {
+	before := w.P.Count[fop].Load()
+	f()
+	return w.P.Count[fop].Load() - before
+}
+
+// Cached reports whether a read is answered from memory.
+func (w *World) Cached(fd *xlator.FD, off int64, size int) bool {
+	w.T.Helper()
+	return w.Asked(xlator.FopReadv, func() { w.Read(fd, off, size) }) == 0
+}
+
+// Tell has the subject hear of an event below.
+func (w *World) Tell(e xlator.Event) { w.X.(xlator.Listener).Notified(w.P, e) }
+
+// Pass lets time go by.
+func (w *World) Pass(d time.Duration) { w.Clock.Add(int64(d)) }
+
+// Reconfigure puts options in force, the others at their defaults.
+func (w *World) Reconfigure(opts map[string]string) {
+	w.T.Helper()
+	v, err := w.typ.Defaults()
+	w.Must(err)
+	for name, text := range opts {
+		o, ok := w.typ.FindOption(name)
+		if !ok {
+			w.T.Fatalf("no option %s", name)
+		}
+		v[o.Name], err = o.Parse(text)
+		w.Must(err)
+	}
+	w.Must(w.X.(xlator.Reconfigurer).Reconfigure(v))
+}
+
+// Async runs f and returns a channel that is closed when it has ended.
+func Async(f func()) chan struct{} {
+	c := make(chan struct{})
+	go func() { defer close(c); f() }()
+	return c
+}
+
+// Ended waits for it.
+func (w *World) Ended(c chan struct{}) {
+	w.T.Helper()
+	select {
+	case <-c:
+	case <-time.After(Patience):
+		w.T.Fatal("it hangs")
+	}
+}
+
+// Fill is n bytes that differ by seed and place.
+func Fill(seed byte, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = seed ^ byte(i*7) ^ byte(i>>9)
+	}
+	return b
+}
