@@ -32,6 +32,9 @@
 // alone. A switch leaves what is CLOSED alone. The last release of a file opens
 // it if it is CLOSED, so that the leaf sees the end of one that has no name.
 //
+// Base fds that nobody uses are closed below, too, when descriptors run short or
+// an option says so, unless their file has locks, no name, or data on the way.
+//
 // # What is recorded, and when
 //
 // Before the reply that tells the kernel of it: nodes (Found) with their lookup
@@ -54,12 +57,13 @@
 //	    slab.mu            numbers
 //	    recent.mu          which files keep their Inode without being open
 //	Table.holdMu           alone
+//	Table.idleMu           first; calls into translators are made with it
 //
 // With shard.mu held a lookup may wait for the index of what an earlier process
 // has recorded; it is made with slab.mu alone.
 //
 // A hint.Ref's own lock is taken alone or under Node.mu, and nothing under it.
-// None is held across a call into a translator.
+// None but idleMu is held across a call into a translator.
 //
 // # Who keeps whom alive
 //

@@ -9,9 +9,10 @@ import (
 )
 
 // This test explores every interleaving of a small mount: up to 3 graphs, 2 fds
-// of 1 or 2 files, 2 requests, 1 failed move, 1 held file, and the death of the
-// process at any moment: everything that it had open is CLOSED, its graphs are
-// no more, and the requests that it had not answered begin anew. The decisions are
+// of 1 or 2 files, 2 requests, 1 failed move, 1 held file, an idle base fd that is
+// closed, and the death of the process at any moment: everything that it had open
+// is CLOSED, its graphs are no more, and the requests that it had not answered
+// begin anew. The decisions are
 // those of the product (StepSwitch, StepSettle, StepRetire, hint.Step, fresh,
 // mayUse); only what lies between them is modelled.
 
@@ -90,6 +91,7 @@ type mState struct {
 	failures uint8
 	holds    uint8
 	deaths   uint8
+	idles    uint8
 }
 
 type model struct {
@@ -246,7 +248,7 @@ func (m *model) next(s mState) (moves int) {
 // die ends the process and begins the next one, with one new graph. A file that
 // was held still is: what was acknowledged is written out first.
 func (s mState) die() mState {
-	n := mState{wants: s.wants, gen: s.gen + 1, cur: s.gen + 1, failures: s.failures, holds: s.holds, deaths: s.deaths - 1}
+	n := mState{wants: s.wants, gen: s.gen + 1, cur: s.gen + 1, failures: s.failures, holds: s.holds, deaths: s.deaths - 1, idles: s.idles}
 	for g := uint8(1); g <= s.gen; g++ {
 		n.g[g].stopped = true
 	}
@@ -308,7 +310,7 @@ func (m *model) nextRequest(s mState, i uint8, go1 func(mState)) {
 	n := s
 	q := &n.req[i]
 	enter := func(gen uint64) {
-		q.r, q.stage = uint8(gen), rEntered
+		q.p, q.r, q.stage = 0, uint8(gen), rEntered // what matters no more is 0: fewer states
 		n.g[q.r].in++
 	}
 	switch r.stage {
@@ -323,7 +325,7 @@ func (m *model) nextRequest(s mState, i uint8, go1 func(mState)) {
 		if fresh(uint64(r.r), uint64(r.cur)) {
 			enter(uint64(r.r))
 		} else {
-			q.stage = rPlace
+			q.r, q.stage = 0, rPlace
 		}
 		go1(n)
 	case rPlace:
@@ -362,7 +364,7 @@ func (m *model) nextRequest(s mState, i uint8, go1 func(mState)) {
 		}
 	case rEntered:
 		if mayUse(s.fd[r.fd].ref.Have == uint64(r.r), r.r == s.cur, r.cur == s.cur) {
-			q.stage = rUsing
+			q.cur, q.stage = 0, rUsing
 			if s.g[r.r].stopped {
 				m.failf(s, "request %d uses graph %d, which is stopped", i, r.r)
 			}
@@ -495,7 +497,7 @@ func (m *model) nextFile(s mState, f uint8, go1 func(mState)) {
 		}
 		n.file[f].ref, _ = hint.Step(fl.ref, hint.Event{Kind: hint.Put, Key: uint64(gen)})
 		n.setAstray(f, 0)
-		att.stage = aPublished
+		att.stage, att.fds = aPublished, 0
 		go1(n)
 	case aPublished:
 		n.file[f].ref, _ = hint.Step(fl.ref, hint.Event{Kind: hint.Opened, Key: hint.Published})
@@ -528,6 +530,13 @@ func (m *model) nextFD(s mState, d uint8, go1 func(mState)) {
 	gen := fd.att.gen
 	n := s
 	att := &n.fd[d].att
+	if s.idles > 0 && fd.ref.Phase == hint.Open && fd.ref.Have == uint64(s.cur) && s.file[fd.file].astray == 0 && !s.inUse(d) {
+		n := s
+		n.idles--
+		n.fd[d].ref, _ = hint.Step(fd.ref, hint.Event{Kind: hint.Drop})
+		n.stepRetire(s.cur, graph.RetireUnbind)
+		go1(n)
+	}
 	switch fd.att.stage {
 	case aNone:
 		if fd.ref.Have != 0 && fd.ref.Have < uint64(place) && !fd.ref.Backoff {
@@ -575,6 +584,16 @@ func (m *model) nextFD(s mState, d uint8, go1 func(mState)) {
 		}
 		go1(n)
 	}
+}
+
+// inUse reports whether a request has counted itself into a base fd.
+func (s *mState) inUse(d uint8) bool {
+	for _, r := range s.req {
+		if r.fd == d && (r.stage == rEntered || r.stage == rUsing) {
+			return true
+		}
+	}
+	return false
 }
 
 // setAstray pins a file to a graph, or to none.
@@ -661,8 +680,8 @@ func (m *model) final(s mState) {
 	}
 }
 
-func explore(t *testing.T, fdFile [2]uint8, wants, failures, holds, deaths, ops uint8) int {
-	s := mState{wants: wants, cur: 1, gen: 1, failures: failures, holds: holds, deaths: deaths}
+func explore(t *testing.T, fdFile [2]uint8, wants, failures, holds, deaths, idles, ops uint8) int {
+	s := mState{wants: wants, cur: 1, gen: 1, failures: failures, holds: holds, deaths: deaths, idles: idles}
 	s.g[1].exists = true
 	for i := range s.req {
 		s.req[i] = mReq{fd: uint8(i), left: ops}
@@ -692,20 +711,21 @@ func explore(t *testing.T, fdFile [2]uint8, wants, failures, holds, deaths, ops 
 // that no request gets stuck, and that every old graph is retired in the end.
 func TestEveryInterleavingOfSwitchesAndRequests(t *testing.T) {
 	for _, c := range []struct {
-		name                                string
-		files                               [2]uint8
-		wants, failures, holds, deaths, ops uint8
+		name                                       string
+		files                                      [2]uint8
+		wants, failures, holds, deaths, idles, ops uint8
 	}{
-		{"one file", [2]uint8{0, 0}, 2, 1, 0, 0, 1},
-		{"two files", [2]uint8{0, 1}, 1, 1, 0, 0, 1},
-		{"held", [2]uint8{0, 1}, 1, 0, 1, 0, 1},
-		{"one file, held, failure", [2]uint8{0, 0}, 1, 1, 1, 0, 1},
-		{"deaths without a switch", [2]uint8{0, 1}, 0, 2, 0, 2, 2},
-		{"death in a switch", [2]uint8{0, 0}, 1, 1, 0, 1, 1},
-		{"death in a switch, held", [2]uint8{0, 1}, 1, 0, 1, 1, 1},
+		{"one file", [2]uint8{0, 0}, 2, 1, 0, 0, 0, 1},
+		{"two files", [2]uint8{0, 1}, 1, 1, 0, 0, 0, 1},
+		{"held", [2]uint8{0, 1}, 1, 0, 1, 0, 0, 1},
+		{"one file, held, failure", [2]uint8{0, 0}, 1, 1, 1, 0, 0, 1},
+		{"deaths without a switch", [2]uint8{0, 1}, 0, 2, 0, 2, 0, 2},
+		{"death in a switch", [2]uint8{0, 0}, 1, 1, 0, 1, 0, 1},
+		{"death in a switch, held", [2]uint8{0, 1}, 1, 0, 1, 1, 0, 1},
+		{"idle files closed in a switch", [2]uint8{0, 0}, 1, 1, 0, 0, 1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Logf("%d states", explore(t, c.files, c.wants, c.failures, c.holds, c.deaths, c.ops))
+			t.Logf("%d states", explore(t, c.files, c.wants, c.failures, c.holds, c.deaths, c.idles, c.ops))
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/graph"
@@ -125,7 +126,11 @@ type BaseFD struct {
 	node  *Node
 	rec   *state.FD // nil: nothing is recorded
 
-	ref hint.Ref[binding]
+	ref  hint.Ref[binding]
+	uses uses
+
+	seen   uint64        // guarded by Table.idleMu; its uses when they changed last
+	seenAt time.Duration // guarded by Table.idleMu; when that was seen, in the table's life
 
 	closed  bool     // guarded by node.mu
 	cursor  uint64   // guarded by node.errs.mu; errors up to it were reported

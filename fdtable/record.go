@@ -34,6 +34,9 @@ type keptLocks struct {
 	order int // of a locker that an earlier process has recorded
 }
 
+// any reports whether somebody has a lock on the file, or has asked for one.
+func (r *record) any() bool { return len(r.held) > 0 || len(r.touched) > 0 }
+
 // recorded returns what is kept of a locker, to be changed.
 func (r *record) recorded(k locker) *keptLocks {
 	if r.kept == nil {

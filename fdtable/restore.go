@@ -243,6 +243,15 @@ func (t *Table) reviveSlot(s *shard, i uint32, gfid xlator.GFID) *Node {
 	return n
 }
 
+// wakeAll puts in every node that an earlier process has recorded.
+func (t *Table) wakeAll() {
+	for i := uint32(1); i <= t.nodes.before; i++ {
+		if generation, _, _, ok := t.mem.NodeAt(i).Get(); ok {
+			t.revive(uint64(i) | uint64(generation)<<32)
+		}
+	}
+}
+
 // restore reads the write errors that are recorded. Called before the node is
 // published.
 func (e *errseq) restore(rec *state.Node) {

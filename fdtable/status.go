@@ -20,10 +20,12 @@ type Status struct {
 	Moved   uint64 `json:"moved"` // moves of files since the mount
 
 	// Closed counts base fds that are open for the application and not below:
-	// an earlier process had them open and nobody has used them since.
+	// an earlier process had them open and nobody has used them since, or they
+	// were closed to save descriptors.
 	Closed   int    `json:"closed"`
 	Restored int    `json:"restored"` // base fds that an earlier process had open
 	Reopened uint64 `json:"reopened"` // times that a base fd was CLOSED and was opened again
+	Idled    uint64 `json:"idled"`    // times that a base fd was closed to save descriptors
 	Lost     uint64 `json:"lost"`     // base fds of files that were gone when they were to be opened again
 
 	LocksHeld    int `json:"locks_held"`
@@ -36,7 +38,7 @@ func (t *Table) Status() Status {
 	s := Status{
 		Nodes: t.nodes.len(), Open: t.fds.len(),
 		Held: int(t.nholds.Load()), Pinned: int(t.pinned.Load()), Moved: t.moved.Load(),
-		Restored: t.restored.fds, Reopened: t.reopened.Load(), Lost: t.lost.Load(),
+		Restored: t.restored.fds, Reopened: t.reopened.Load(), Idled: t.idled.Load(), Lost: t.lost.Load(),
 		LocksHeld: int(t.locksHeld.Load()), LocksWaiting: int(t.locksWaited.Load()),
 	}
 	if g := t.graphs.Current(); g != nil {
@@ -91,6 +93,7 @@ type FDDump struct {
 
 // Dump returns all nodes with their base fds and locks.
 func (t *Table) Dump() []NodeDump {
+	t.wakeAll()
 	var all []NodeDump
 	t.nodes.each(func(n *Node) { all = append(all, t.dumpNode(n)) })
 	return all

@@ -26,6 +26,7 @@ type Table struct {
 	log      *slog.Logger
 	mem      *state.Memory // nil: nothing is recorded
 	patience time.Duration // how long a failing reopen is repeated
+	idle     time.Duration // how long a base fd may be unused; 0: for as long as there are descriptors
 	began    time.Time
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -44,6 +45,8 @@ type Table struct {
 	holds  map[xlator.GFID]*hold // guarded by holdMu
 	nholds atomic.Int32          // len(holds), readable without the lock
 
+	idleMu sync.Mutex // one looks for idle base fds at a time
+
 	errMu  sync.Mutex
 	orphan map[xlator.GFID]error // guarded by errMu; errors of files that the kernel has forgotten
 
@@ -53,6 +56,7 @@ type Table struct {
 	strays      atomic.Int64  // files on their way by themselves
 	moved       atomic.Uint64
 	reopened    atomic.Uint64 // base fds that were CLOSED and are open again
+	idled       atomic.Uint64 // times that a base fd was closed because nobody used it
 	lost        atomic.Uint64 // files that were gone when they were to be opened again
 	pinned      atomic.Int64
 	locksHeld   atomic.Int64
@@ -107,7 +111,10 @@ func New(log *slog.Logger, mem *state.Memory, options ...Option) *Table {
 }
 
 // Attach tells the table where the graphs are.
-func (t *Table) Attach(g Graphs) { t.graphs = g }
+func (t *Table) Attach(g Graphs) {
+	t.graphs = g
+	t.Go(t.closeIdle)
+}
 
 // Close ends the attempts that are still made on behalf of open files. There
 // are no more requests.

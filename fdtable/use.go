@@ -17,10 +17,20 @@ type Use struct {
 	Inode  *xlator.Inode
 	FD     *xlator.FD // of UseFD
 	unique uint64     // of the request
+
+	b, other *BaseFD // those whose FDs it uses
 }
 
 // Done ends the use.
-func (u *Use) Done() { u.G.Leave(u.unique >> 1) }
+func (u *Use) Done() {
+	u.G.Leave(u.unique >> 1)
+	if u.b != nil {
+		u.b.uses.end()
+	}
+	if u.other != nil {
+		u.other.uses.end()
+	}
+}
 
 // stripeOf spreads requests over a graph's counters. Uniques are even.
 func stripeOf(c *xlator.Call) uint64 { return c.Unique >> 1 }
@@ -60,11 +70,13 @@ func (t *Table) UseFD(call *xlator.Call, b *BaseFD) (Use, error) {
 			}
 		}
 		g := r.Value.g
+		b.uses.begin()
 		g.Enter(stripe)
 		if now := t.graphs.Current(); mayUse(b.ref.Current() == r, g == now, cur == now) {
-			return Use{G: g, Inode: r.Value.fd.Inode(), FD: r.Value.fd, unique: call.Unique}, nil
+			return Use{G: g, Inode: r.Value.fd.Inode(), FD: r.Value.fd, unique: call.Unique, b: b}, nil
 		}
 		g.Leave(stripe)
+		b.uses.end()
 	}
 }
 
@@ -104,7 +116,8 @@ func (t *Table) UseFDs(call *xlator.Call, a, b *BaseFD) (u Use, bfd *xlator.FD, 
 			return u, nil, err
 		}
 		if u.G == ub.G {
-			ub.Done() // u keeps the graph
+			ub.G.Leave(ub.unique >> 1) // u keeps the graph
+			u.other = ub.b
 			return u, ub.FD, nil
 		}
 		ub.Done()
