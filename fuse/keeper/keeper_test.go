@@ -63,6 +63,9 @@ func work() int {
 		return 23
 	}
 	fd, kept, err := l.Kept("brick")
+	if err != nil {
+		return 27
+	}
 	line := fmt.Sprintf("%d restarted=%t kept=%t\n", os.Getpid(), start.Restarted, kept)
 	if kept {
 		unix.Close(fd)

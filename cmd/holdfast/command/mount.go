@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
 	"github.com/holdfast/holdfast/cmd/holdfast/mountopt"
 	"github.com/holdfast/holdfast/cmd/holdfast/source"
+	"github.com/holdfast/holdfast/fuse/keeper"
 	"github.com/holdfast/holdfast/xlator/all"
 )
 
@@ -178,9 +179,16 @@ func (m *mounting) run(ctx context.Context) error {
 	case isChild():
 		return runChild(ctx, cfg, m.serve)
 	case m.foreground:
+		manager, err := keeper.NewNotifier() // it may be a service
+		if err != nil {
+			return mountFailed(err)
+		}
 		return mountFailed(m.serve(ctx, cfg, func(r daemon.Ready) {
 			fmt.Printf("mounted %s on %s\n", m.source, r.Mountpoint)
 			warn(r)
+			if err := manager.Ready("mounted"); err != nil {
+				fmt.Fprintln(os.Stderr, "warning:", err)
+			}
 		}))
 	}
 	return mountFailed(m.background(ctx, cfg))

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
+	"github.com/holdfast/holdfast/fuse"
 )
 
 func newUmount() *cobra.Command {
@@ -54,6 +55,10 @@ func umount(ctx context.Context, path string, lazy, force bool, timeout time.Dur
 	}
 	if err := unmount(ctx, m, flags); err != nil {
 		return err
+	}
+	if stateErr != nil && state.Service == "" {
+		// Nobody will answer what still waits, if anything does.
+		_ = fuse.Abort(m.Minor)
 	}
 	if stateErr != nil || lazy && !force {
 		return nil

@@ -38,8 +38,8 @@ func (c *Client) Mount() Mount { return c.mount }
 // ctx bounds the whole. When the process dies over it, the next one is asked,
 // unless that could do something twice.
 func (c *Client) Ask(ctx context.Context, r Request, body any) error {
-	if err := c.waits(); err != nil {
-		return err
+	if s, err := readState(statePath(c.dir, c.mount.Minor)); err == nil && s.Service != "" && !s.Alive() {
+		return s.waiting()
 	}
 	once := r.Op == OpUpgrade || r.Op == OpAdopt
 	for {
@@ -47,10 +47,8 @@ func (c *Client) Ask(ctx context.Context, r Request, body any) error {
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil && c.waits() != nil:
-			return c.waits()
 		case ctx.Err() != nil:
-			return fmt.Errorf("%s: no answer from its process in time (%s)", c.mount.Mountpoint, r.Op)
+			return c.late(r.Op)
 		case once || !errors.Is(err, errDied):
 			return err
 		}
@@ -63,13 +61,16 @@ func (c *Client) Ask(ctx context.Context, r Request, body any) error {
 	}
 }
 
-// waits says that the mount waits for somebody to serve it, if it does.
-func (c *Client) waits() error {
+// late is the error for a request that was not answered in time.
+func (c *Client) late(op string) error {
 	s, err := readState(statePath(c.dir, c.mount.Minor))
-	if err != nil || s.Service == "" || s.Alive() {
-		return nil
+	switch {
+	case err == nil && s.Service != "" && !s.Alive():
+		return s.waiting()
+	case err == nil && s.Worker.PID != 0 && s.Process.Alive() && !s.Worker.Alive():
+		return fmt.Errorf("%s: no worker serves it; its keeper, process %d, is starting another (%s): see %s", c.mount.Mountpoint, s.PID, op, s.LogFile)
 	}
-	return s.waiting()
+	return fmt.Errorf("%s: no answer from its process in time (%s)", c.mount.Mountpoint, op)
 }
 
 // errDied says that a process took the request, and then there was none.

@@ -64,6 +64,16 @@ func newCollector(d *Daemon) *collector {
 	add(g, "locks_held", "Locks that applications hold.", func(s *Status) float64 { return float64(s.Locks.Held) })
 	add(g, "locks_waiting", "Locks that applications wait for.", func(s *Status) float64 { return float64(s.Locks.Waiting) })
 	add(n, "locks_lost_total", "Locks that were lost.", func(s *Status) float64 { return float64(s.Locks.Lost) })
+	add(n, "worker_restarts_total", "Workers started after the first.", func(s *Status) float64 { return float64(s.Worker.Restarts) })
+	add(n, "worker_deaths_total", "Workers that ended without being asked to.", func(s *Status) float64 { return float64(s.Worker.Deaths) })
+	add(n, "recovered_requests_total", "Requests of dead workers that were brought to their end.", func(s *Status) float64 { return float64(s.Recovery.Requests) })
+	add(g, "recovery_last_seconds", "How long the last recovery took.", func(s *Status) float64 { return s.Recovery.LastMS / 1000 })
+	add(g, "keeper_up", "1 if the mount would survive this process.", func(s *Status) float64 {
+		if s.Keeper.State == "on" {
+			return 1
+		}
+		return 0
+	})
 	add(g, "requests_in_flight", "Requests of the kernel being worked on.", func(s *Status) float64 { return float64(s.Kernel.InFlight) })
 	return c
 }
