@@ -53,12 +53,13 @@ func umount(ctx context.Context, path string, lazy, force bool, timeout time.Dur
 	if force {
 		flags |= unix.MNT_FORCE
 	}
+	if stateErr != nil && state.PID != 0 && state.Service == "" {
+		// Nobody will answer what still waits, if anything does. Not after the
+		// unmount: the number may be another's by then.
+		_ = fuse.Abort(m.Minor)
+	}
 	if err := unmount(ctx, m, flags); err != nil {
 		return err
-	}
-	if stateErr != nil && state.Service == "" {
-		// Nobody will answer what still waits, if anything does.
-		_ = fuse.Abort(m.Minor)
 	}
 	if stateErr != nil || lazy && !force {
 		return nil
