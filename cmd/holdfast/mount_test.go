@@ -150,7 +150,7 @@ func TestFailedMountLeavesNothing(t *testing.T) {
 		{"which would hide it", []string{w.mnt + "/inside", w.mnt}},
 		{"bad.vol:", []string{bad, w.mnt}},
 		{"unknown translator type performance/nonsense", []string{unknown, w.mnt}},
-		{"not fetched yet", []string{"server:/volume", w.mnt}},
+		{"host server.invalid is unknown", []string{"server.invalid:/volume", w.mnt}},
 		{"unknown mount option bogus", []string{w.brick, w.mnt, "-o", "bogus"}},
 		{"address already in use", []string{w.brick, w.mnt, "--metrics", busy.Addr().String()}},
 	} {
