@@ -1,9 +1,12 @@
 package fdtable_test
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/rand"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -190,5 +193,90 @@ func TestFileIsOpenedAgainWhateverItsModeSays(t *testing.T) {
 	m := k.worker(dir, variants[0])
 	if got, err := f.again(m).read(1, 0); err != nil || string(got) != "x" {
 		t.Fatalf("%q, %v", got, err)
+	}
+}
+
+// What is read back is what was written, whatever dies, is switched or is closed
+// because it is idle. Half of the files have no name any more.
+func TestOpenFilesReadBackWhatWasWrittenAcrossDeathsAndSwitches(t *testing.T) {
+	k, dir := newKeeper(t), t.TempDir()
+	texts := []string{variants[0], variants[1], variants[4]} // none that answers early: that is the session's to keep
+	idle := fdtable.IdleTimeout(2 * time.Millisecond)
+	m := k.worker(dir, texts[0], idle)
+	var alive sync.RWMutex // held for reading by who is in a request
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var ops atomic.Int64
+	for i := range 8 {
+		name := fmt.Sprint("f", i)
+		f := m.create(name)
+		if i%2 == 0 {
+			f.unlink(name)
+		}
+		fh := f.b.FH()
+		wg.Go(func() {
+			rng := rand.New(rand.NewSource(int64(i)))
+			want := map[int64]uint64{}
+			var buf [512]byte
+			request := func(do func(f *file) error) bool {
+				alive.RLock()
+				defer alive.RUnlock()
+				b := m.table.FD(fh)
+				if b == nil {
+					t.Errorf("file %d is not open any more", i)
+					return false
+				}
+				if err := do(&file{m, b.Node(), b}); err != nil {
+					t.Errorf("file %d: %v", i, err)
+					return false
+				}
+				ops.Add(1)
+				return true
+			}
+			for {
+				select {
+				case <-stop:
+					request(func(f *file) error { f.close(); return nil })
+					return
+				default:
+				}
+				off := int64(rng.Intn(32)) * 512
+				v, ok := want[off]
+				if !request(func(f *file) error {
+					if ok && rng.Intn(2) == 0 {
+						got, err := f.read(512, off)
+						if err == nil && (len(got) != 512 || binary.LittleEndian.Uint64(got) != v) {
+							err = fmt.Errorf("%d bytes at %d are not what was written", len(got), off)
+						}
+						return err
+					}
+					v := rng.Uint64()
+					binary.LittleEndian.PutUint64(buf[:], v)
+					want[off] = v
+					return f.write(buf[:], off)
+				}) {
+					return
+				}
+			}
+		})
+	}
+	for i := range 30 {
+		before := ops.Load()
+		m.reload(texts[(i+1)%len(texts)])
+		until(t, "requests go on", func() bool { return ops.Load() > before+100 || t.Failed() })
+		alive.Lock()
+		m = k.worker(dir, texts[i%len(texts)], idle)
+		alive.Unlock()
+		if t.Failed() {
+			break
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if s := m.table.Status(); s.Open != 0 || s.Nodes != 1 || s.Lost != 0 {
+		t.Errorf("%+v", s)
+	}
+	if left, err := os.ReadDir(dir + "/.glusterfs/unlink"); err != nil || len(left) != 0 {
+		t.Errorf("unlinked files are left: %v, %v", left, err)
 	}
 }
