@@ -44,7 +44,7 @@ func TestQuickStartWorks(t *testing.T) {
 		{"/srv/data", w.brick}, {"/mnt/data", w.mnt}, {"count=50000", "count=200"},
 		{"bin/holdfast mount", binary + " mount --log-file " + w.log}, {"bin/holdfast", binary},
 	} {
-		script = regexp.MustCompile(`(^|[\s=])`+regexp.QuoteMeta(r[0])).ReplaceAllString(script, "${1}"+r[1])
+		script = regexp.MustCompile(`(^|[\s=(])`+regexp.QuoteMeta(r[0])).ReplaceAllString(script, "${1}"+r[1])
 	}
 	c := exec.CommandContext(t.Context(), "sh", "-c", script)
 	c.Dir = w.dir
@@ -66,7 +66,12 @@ func TestPagesNameOnlyWhatThereIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := regexp.MustCompile("(?:^|`)(?:bin/)?holdfast ([a-z]+)([^`#]*)")
+	units, err := filepath.Glob("../../docs/systemd/*.service")
+	if err != nil || len(units) == 0 {
+		t.Fatalf("%q %v", units, err)
+	}
+	pages = append(pages, units...)
+	command := regexp.MustCompile("(?:^|`|=/usr/local/)(?:bin/)?holdfast ([a-z]+)([^`#]*)")
 	flags := regexp.MustCompile(`--[a-z-]+`)
 	help := map[string]string{}
 	for _, page := range append(pages, "../../README.md") {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +86,9 @@ func inherited(fds []int) (*net.UnixListener, error) {
 
 // listen makes the socket, in place of one that nobody answers.
 func listen(path string) (*net.UnixListener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
 	addr := &net.UnixAddr{Name: path, Net: "unixpacket"}
 	lis, err := net.ListenUnix("unixpacket", addr)
 	if errors.Is(err, unix.EADDRINUSE) {

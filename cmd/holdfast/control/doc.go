@@ -5,14 +5,18 @@
 // number of its device, which is also the number of its FUSE connection, names
 // two files in /run/holdfast (mode 0700):
 //
-//	N.sock   the process listens here: one JSON request line, one JSON reply line
-//	N.json   who it is (State): process id, source, mount point, log
-//	ending-PID.json   the same, from the unmount to the end of the process
+//	N.sock   a process listens here: one JSON request line, one JSON reply line
+//	N.json   who is behind the mount (State): processes, source, mount point, log
+//	ending-PID.json   the same, from the unmount to the end of the processes
+//
+// The listening socket outlives who answers on it: the keeper holds it, and each
+// worker serves it in turn. A command that comes in between waits in its queue; one
+// whose process dies over it asks the next (Client.Ask).
 //
 // # What it owns
 //
-// Its files: made by Listen, removed by Server.Close. The file `lock` in the directory orders this between
-// processes.
+// Its files: made by Make, removed by Files.Remove. The file `lock` in the
+// directory orders this between processes. A Server owns its connections.
 //
 // # Lock order
 //
@@ -20,11 +24,12 @@
 //
 // # Who keeps whom alive
 //
-// A Server keeps its connections, and Close waits for their requests.
+// A Server keeps its connections, and Close waits for their requests. A handler
+// may pass a connection on, to be answered by another process.
 //
 // # What a crash leaves behind
 //
-// Its files. Device numbers are used again, so State carries the process's
-// start time, and clients believe no state whose process is gone. Listen
+// Its files. Device numbers are used again, so State carries the processes'
+// start times, and clients believe no state whose processes are gone. Make
 // removes what is stale.
 package control

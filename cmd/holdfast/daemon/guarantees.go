@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"unsafe"
@@ -47,6 +48,21 @@ func missing(gs []Guarantee) (words []string) {
 		}
 	}
 	return words
+}
+
+// logGuarantees says what holds, for a new mount, and what does not.
+func logGuarantees(log *slog.Logger, gs []Guarantee, again bool) {
+	var hold []string
+	for _, g := range gs {
+		if g.Holds {
+			hold = append(hold, g.Name)
+			continue
+		}
+		log.Warn("guarantee does not hold", "name", g.Name, "why", g.Why)
+	}
+	if !again {
+		log.Info("guarantees", "hold", hold)
+	}
 }
 
 // requestTimeout is for kernels that end a connection whose requests take long:

@@ -91,9 +91,7 @@ func (d *Daemon) open() (err error) {
 		return errors.Join(err, d.giveUp(dev))
 	}
 	d.promises = guarantees(d.link, dev)
-	for _, g := range d.promises {
-		d.log.Info("guarantee", "name", g.Name, "holds", g.Holds, "why", g.Why)
-	}
+	logGuarantees(d.log, d.promises, d.mem.Worker() > 1)
 	d.recordMu.Lock()
 	d.since = d.earlier.Since
 	d.recordMu.Unlock()
