@@ -65,7 +65,7 @@ func (b *Base) Lookup(ctx context.Context, r *xlator.LookupReq) (*xlator.LookupR
 	rep, err := b.Next.Lookup(ctx, r)
 	if err == nil && keep {
 		if r.Parent != nil {
-			b.Store.Named(rep.Inode, r.Parent.GFID(), r.Name)
+			b.Store.Weigh(rep.Inode, r.Name)
 		}
 		b.Store.See(a, rep.Inode, &rep.Attr)
 	}
@@ -77,7 +77,7 @@ func (b *Base) Create(ctx context.Context, r *xlator.CreateReq) (*xlator.CreateR
 	a, keep := b.Store.Ask()
 	rep, err := b.Next.Create(ctx, r)
 	if err == nil && keep {
-		b.Store.Named(rep.FD.Inode(), r.Parent.GFID(), r.Name)
+		b.Store.Weigh(rep.FD.Inode(), r.Name)
 		b.Store.See(a, rep.FD.Inode(), &rep.Attr)
 	}
 	return rep, err

@@ -3,6 +3,7 @@ package content
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/holdfast/holdfast/xlator"
 )
@@ -83,5 +84,36 @@ func TestPrioritiesGoByName(t *testing.T) {
 		if got := ps.Of(name); got != want {
 			t.Errorf("%s: %d, want %d", name, got, want)
 		}
+	}
+}
+
+// A piece and a stamp that were asked for at the same time say nothing of each
+// other: the stamp may be of after a change that the piece does not have.
+func TestPieceIsKeptUnderAStampFromBefore(t *testing.T) {
+	e := &xlator.Env{Slots: &xlator.Slots{}, Phase: &xlator.Phase{}}
+	e.Phase.Set(xlator.PhaseServing)
+	s := newStore(e, NewChanges(e.Phase), 10, func() time.Duration { return 0 })
+	s.Reconfigure(Settings{On: true, Timeout: time.Second, Limit: 1 << 20, Max: 100})
+	i := xlator.NewInodeTable(e.Slots).Get(xlator.NewGFID(), xlator.TypeRegular)
+	attr := &xlator.Iatt{Type: xlator.TypeRegular, Size: 20}
+	stamp, _ := s.Ask()
+	piece, _ := s.Ask()
+	s.See(stamp, i, attr)
+	if s.Put(piece, i, 0, 20, make([]byte, 20)) || s.Has(i.GFID()) {
+		t.Error("kept under a stamp that came after it was asked for")
+	}
+	piece, _ = s.Ask()
+	if !s.Put(piece, i, 5, 12, make([]byte, 12)) || s.Has(i.GFID()) {
+		t.Error("half a piece was kept")
+	}
+	if !s.Put(piece, i, 5, 20, make([]byte, 15)) || !s.Has(i.GFID()) {
+		t.Error("the last piece was not kept")
+	}
+	s.See(stamp, i, attr) // seen again
+	if f := s.Find(i.GFID(), 12, 5, Never); !f.Fresh || len(f.Pieces) != 1 || f.Pieces[0] == nil {
+		t.Errorf("%+v", f)
+	}
+	if s.Put(piece, i, 0, 10, make([]byte, 9)) || s.Has(i.GFID()) {
+		t.Error("kept what is not as long as its stamp says")
 	}
 }

@@ -88,7 +88,7 @@ func (s *Store) Miss() { s.misses.Add(1) }
 func (s *Store) Check() { s.checks.Add(1) }
 
 // Dump shows what is kept, and what became of reads.
-func (s *Store) Dump() any {
+func (s *Store) Dump() map[string]uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pieces := 0

@@ -121,19 +121,26 @@ func (s *Store) Ask() (a Asked, keep bool) {
 	return a, keep
 }
 
-// Named notes by which name a file was found, for its weight.
-func (s *Store) Named(i *xlator.Inode, parent xlator.GFID, name string) {
+// Weigh gives a file that was found by that name the weight of its name.
+func (s *Store) Weigh(i *xlator.Inode, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.set.Priorities) > 0 {
-		w := s.set.Priorities.Of(name)
-		s.weights.Set(i, &w)
-		if r := s.files[i.GFID()]; r != nil && r.weight != w {
-			s.drop(r)
-		}
+	if len(s.set.Priorities) == 0 {
+		return
 	}
+	w := s.set.Priorities.Of(name)
+	s.weights.Set(i, &w)
+	if r := s.files[i.GFID()]; r != nil && r.weight != w {
+		s.drop(r)
+	}
+}
+
+// Enter notes by which name a file was found, for HasNamed.
+func (s *Store) Enter(i *xlator.Inode, n Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if r := s.files[i.GFID()]; r != nil {
-		s.enter(r, Name{parent, name})
+		s.enter(r, n)
 	}
 }
 
@@ -152,15 +159,22 @@ func (s *Store) leave(r *record) {
 	}
 }
 
-// Whole reports whether some piece of the file that had that name is kept; of
-// files of one piece, whether all of it is.
-func (s *Store) Whole(n Name) bool {
+// Has reports whether some piece of the file is kept.
+func (s *Store) Has(g xlator.GFID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.has(g)
+}
+
+// HasNamed is Has for the file that had that name when it was last looked up.
+func (s *Store) HasNamed(n Name) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, ok := s.names[n]
-	if !ok {
-		return false
-	}
+	return ok && s.has(g)
+}
+
+func (s *Store) has(g xlator.GFID) bool {
 	r := s.files[g]
 	return r != nil && len(r.pieces) > 0 && s.changes.serves(r.view)
 }

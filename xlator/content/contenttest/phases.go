@@ -9,8 +9,9 @@ import (
 )
 
 // Phases changes a file below the subject while its graph is transparent, or
-// across a change of phase, and expects it to be seen. warm is as in Stale.
-func Phases(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
+// across a change of phase, and expects it to be seen.
+func Phases(t *testing.T, s Subject) {
+	s.byRead()
 	for _, phase := range []xlator.PhaseName{xlator.PhaseSettling, xlator.PhaseDraining} {
 		t.Run(phase.String(), func(t *testing.T) {
 			w := s.Build(t)
@@ -23,25 +24,25 @@ func Phases(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
 					t.Errorf("%s: a change below is not seen", what)
 				}
 			}
-			warm(w, fd)
+			s.Warm(w, fd)
 			if !w.Cached(fd, 0, 5000) {
 				t.Fatal("nothing was kept while serving")
 			}
 			w.Phase.Set(phase)
 			seen("kept before")
-			warm(w, fd)
+			s.Warm(w, fd)
 			seen("kept while transparent")
 			w.Phase.Set(xlator.PhaseServing)
 			seen("kept while transparent, used after")
-			warm(w, fd)
+			s.Warm(w, fd)
 			if !w.Cached(fd, 0, 5000) {
 				t.Error("nothing is kept while serving again")
 			}
 			for _, across := range []struct{ from, to xlator.PhaseName }{{xlator.PhaseServing, phase}, {phase, xlator.PhaseServing}} {
 				w.Phase.Set(across.from)
-				g := w.P.Gate(xlator.FopReadv, true)
+				g := w.P.Gate(s.Fop, true)
 				w.Tell(xlator.Event{Kind: xlator.ChildDown}) // forget
-				read := Async(func() { w.Read(fd, 0, 20000) })
+				read := Async(func() { s.Fetch(w, fd) })
 				g.Wait(t)
 				w.Phase.Set(across.to)
 				g.Open()
@@ -55,7 +56,8 @@ func Phases(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
 
 // Events changes a file below the subject and tells it, and expects that to count
 // for answers that are on their way too.
-func Events(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
+func Events(t *testing.T, s Subject) {
+	s.byRead()
 	for name, event := range map[string]func(g xlator.GFID) xlator.Event{
 		"invalidation": func(g xlator.GFID) xlator.Event {
 			return xlator.Event{Kind: xlator.Invalidate, File: g, Stale: xlator.StaleData}
@@ -74,14 +76,14 @@ func Events(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
 					t.Errorf("%s: the change is not seen", what)
 				}
 			}
-			warm(w, fd)
+			s.Warm(w, fd)
 			if !w.Cached(fd, 0, 5000) {
 				t.Fatal("nothing was kept")
 			}
 			change("kept before")
 			w.Tell(xlator.Event{Kind: xlator.ChildDown})
-			g := w.P.Gate(xlator.FopReadv, true)
-			read := Async(func() { w.Read(fd, 0, 20000) })
+			g := w.P.Gate(s.Fop, true)
+			read := Async(func() { s.Fetch(w, fd) })
 			g.Wait(t)
 			w.PutBelow(fd, 0, Fill(99, 5000))
 			w.Tell(event(fd.Inode().GFID()))

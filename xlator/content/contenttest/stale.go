@@ -49,9 +49,9 @@ func Changes() map[string]Change {
 }
 
 // Stale changes a file in every way, through the subject, at every moment of a
-// read, and expects the next read to see it. warm has the subject keep what it can
-// of the file; it must then answer a read of it from memory.
-func Stale(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
+// read, and expects the next read to see it.
+func Stale(t *testing.T, s Subject) {
+	s.byRead()
 	each := func(name string, f func(t *testing.T, w *World, fd *xlator.FD, c Change)) {
 		for change, c := range Changes() {
 			t.Run(name+"/"+change, func(t *testing.T) {
@@ -71,7 +71,7 @@ func Stale(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
 		}
 	}
 	each("change is seen at once", func(t *testing.T, w *World, fd *xlator.FD, c Change) {
-		warm(w, fd)
+		s.Warm(w, fd)
 		if !w.Cached(fd, 0, 5000) {
 			t.Fatal("nothing was kept")
 		}
@@ -79,9 +79,9 @@ func Stale(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
 		right(t, w, fd)
 	})
 	each("answer from before a change", func(t *testing.T, w *World, fd *xlator.FD, c Change) {
-		w.Lookup("f")
-		g := w.P.Gate(xlator.FopReadv, true)
-		read := Async(func() { w.Read(fd, 0, 20000) })
+		s.Prepare(w)
+		g := w.P.Gate(s.Fop, true)
+		read := Async(func() { s.Fetch(w, fd) })
 		g.Wait(t)
 		w.Must(c.Do(w, fd))
 		g.Open()
@@ -90,11 +90,11 @@ func Stale(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
 	})
 	for _, after := range []bool{false, true} {
 		each(fmt.Sprintf("read during a change/the child has done it %v", after), func(t *testing.T, w *World, fd *xlator.FD, c Change) {
-			warm(w, fd)
+			s.Warm(w, fd)
 			g := w.P.Gate(c.Fop, after)
 			change := Async(func() { w.Must(c.Do(w, fd)) })
 			g.Wait(t)
-			warm(w, fd)
+			s.Warm(w, fd)
 			w.Read(fd, 0, 20000)
 			g.Open()
 			w.Ended(change)
@@ -102,9 +102,9 @@ func Stale(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
 		})
 	}
 	each("read ends in the middle of a change", func(t *testing.T, w *World, fd *xlator.FD, c Change) {
-		w.Lookup("f")
-		r, g := w.P.Gate(xlator.FopReadv, true), w.P.Gate(c.Fop, false)
-		read := Async(func() { w.Read(fd, 0, 20000) })
+		s.Prepare(w)
+		r, g := w.P.Gate(s.Fop, true), w.P.Gate(c.Fop, false)
+		read := Async(func() { s.Fetch(w, fd) })
 		r.Wait(t)
 		change := Async(func() { w.Must(c.Do(w, fd)) })
 		g.Wait(t)
@@ -115,12 +115,12 @@ func Stale(t *testing.T, s Subject, warm func(w *World, fd *xlator.FD)) {
 		right(t, w, fd)
 	})
 	each("change ends in the middle of a read", func(t *testing.T, w *World, fd *xlator.FD, c Change) {
-		w.Lookup("f")
+		s.Prepare(w)
 		g := w.P.Gate(c.Fop, false)
 		change := Async(func() { w.Must(c.Do(w, fd)) })
 		g.Wait(t)
-		r := w.P.Gate(xlator.FopReadv, true)
-		read := Async(func() { w.Read(fd, 0, 20000) })
+		r := w.P.Gate(s.Fop, true)
+		read := Async(func() { s.Fetch(w, fd) })
 		r.Wait(t)
 		g.Open()
 		w.Ended(change)

@@ -22,6 +22,23 @@ type Subject struct {
 	Leaf xlatortest.Leaf
 	// Between, if not nil, puts something between the probe and the brick.
 	Between func(*World, xlator.Fops) xlator.Fops
+	// Warm has the subject keep what it can of the file f; it must then answer a
+	// read of it from memory.
+	Warm func(w *World, fd *xlator.FD)
+	// Prepare does what has to come before Fetch, and Fetch has the subject ask
+	// the child for content by a Fop. nil: a lookup, and a read by READV.
+	Prepare func(w *World)
+	Fetch   func(w *World, fd *xlator.FD)
+	Fop     xlator.Fop
+}
+
+// byRead fills in how content is asked for if the test does not say it.
+func (s *Subject) byRead() {
+	if s.Fetch == nil {
+		s.Prepare = func(w *World) { w.Lookup("f") }
+		s.Fetch = func(w *World, fd *xlator.FD) { w.Read(fd, 0, 20000) }
+		s.Fop = xlator.FopReadv
+	}
 }
 
 // World is the subject above a probe above a brick.

@@ -17,7 +17,8 @@ import (
 func subject(opts map[string]string) ct.Subject {
 	return ct.Subject{
 		Type: Type(), Options: opts, Leaf: xlatortest.LeafOf(posix.Type(), locks.Type()),
-		New: func(e *xlator.Env, now func() time.Duration) (xlator.Fops, error) { return newTranslator(e, now) },
+		New:  func(e *xlator.Env, now func() time.Duration) (xlator.Fops, error) { return newTranslator(e, now) },
+		Warm: warm,
 	}
 }
 
@@ -33,15 +34,15 @@ func warm(w *ct.World, fd *xlator.FD) {
 }
 
 func TestChangeIsSeen(t *testing.T) {
-	ct.Stale(t, subject(map[string]string{"cache-timeout": "60"}), warm)
+	ct.Stale(t, subject(map[string]string{"cache-timeout": "60"}))
 }
 
 func TestPhasesAreKept(t *testing.T) {
-	ct.Phases(t, subject(map[string]string{"cache-timeout": "60"}), warm)
+	ct.Phases(t, subject(map[string]string{"cache-timeout": "60"}))
 }
 
 func TestEventsAreHeard(t *testing.T) {
-	ct.Events(t, subject(map[string]string{"cache-timeout": "60"}), warm)
+	ct.Events(t, subject(map[string]string{"cache-timeout": "60"}))
 }
 
 func TestReadsAreAsWithoutCache(t *testing.T) {
