@@ -28,11 +28,13 @@ func below(s *script) {
 func learnThenServe(t testing.TB, leaf Leaf, build Build) []string {
 	w := NewWorld(t, nil)
 	w.Phase.Set(xlator.PhaseSettling)
-	s := &script{phase: xlator.PhaseSettling}
+	s := &script{phase: xlator.PhaseSettling, salt: defaultSalt}
 	s.bottom = leaf(w, t.TempDir())
 	s.top = build(w, s.bottom)
 	w.Start()
-	s.root = w.Root(s.top)
+	if s.root = w.Root(s.top); w.Salt != 0 {
+		s.salt = w.Salt
+	}
 	fd := s.create(s.root, "f", unix.O_RDWR)
 	d := s.mkdir(s.root, "d")
 	s.write(fd, 0, pattern(1, 5000))

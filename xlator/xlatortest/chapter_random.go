@@ -23,7 +23,7 @@ func atRandom(s *script, seed uint64) {
 		s.read(fd, 0, 1<<20)
 	}
 	for _, d := range r.dirs {
-		s.say(nil, nil, "list", summary(s.list(s.opendir(d), 0, 4096, true)))
+		s.say(nil, nil, "list", s.summary(s.list(s.opendir(d), 0, 4096, true)))
 	}
 }
 

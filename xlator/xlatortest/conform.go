@@ -116,14 +116,16 @@ func play(t testing.TB, phase xlator.PhaseName, c chapter, leaf Leaf, build Buil
 	dir := t.TempDir()
 	w := NewWorld(t, nil)
 	w.Phase.Set(phase)
-	s := &script{phase: phase}
+	s := &script{phase: phase, salt: defaultSalt}
 	s.bottom = leaf(w, dir)
 	s.top = s.bottom
 	if build != nil {
 		s.top = build(w, s.bottom)
 	}
 	w.Start()
-	s.root = w.Root(s.top)
+	if s.root = w.Root(s.top); w.Salt != 0 {
+		s.salt = w.Salt
+	}
 	c.play(s)
 	s.releaseAll()
 	w.Drain()

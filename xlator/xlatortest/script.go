@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 
 	"github.com/holdfast/holdfast/xlator"
@@ -19,6 +20,7 @@ type script struct {
 	root        *xlator.Inode
 	lines       []line
 	made        uint64
+	salt        uint32 // gfids begin with it
 	bases       uint64
 	open        []*xlator.FD
 	// dice, when set, decide how often check looks: a look may hide a fault by
@@ -41,10 +43,13 @@ func (s *script) transparent() bool { return s.phase != xlator.PhaseServing }
 // call is the context of one operation, by root.
 func (s *script) call() *xlator.Call { return &xlator.Call{PID: 1, LockOwner: 1} }
 
-// gfid is the next identity, the same in each run.
+const defaultSalt = 0xc0000000
+
+// gfid is the next identity, the same in each run but for the salt.
 func (s *script) gfid() xlator.GFID {
 	s.made++
-	g := xlator.GFID{0: 0xc0, 6: 0x40, 8: 0x80}
+	g := xlator.GFID{6: 0x40, 8: 0x80}
+	binary.BigEndian.PutUint32(g[:], s.salt)
 	binary.BigEndian.PutUint32(g[12:], uint32(s.made))
 	return g
 }
@@ -64,7 +69,16 @@ func (s *script) say(err error, attr *xlator.Iatt, what string, must ...any) {
 			l.attr = describe(attr)
 		}
 	}
+	l.what, l.must, l.attr = s.unsalted(l.what), s.unsalted(l.must), s.unsalted(l.attr)
 	s.lines = append(s.lines, l)
+}
+
+// unsalted is text as it would be without a salt.
+func (s *script) unsalted(text string) string {
+	if s.salt == defaultSalt {
+		return text
+	}
+	return strings.ReplaceAll(text, fmt.Sprintf("%08x-", s.salt), fmt.Sprintf("%08x-", uint32(defaultSalt)))
 }
 
 func errno(err error) string {

@@ -17,6 +17,9 @@ type World struct {
 	Pool   *xlator.Pool
 	Errors *Errors
 	Mount  xlator.MountOptions
+	// Salt, if not zero, is what the gfids of this World begin with, for leaves
+	// that must never see one again.
+	Salt uint32
 	// Opens and Descriptors are what translators added later are given; may be
 	// nil.
 	Opens       xlator.Opens

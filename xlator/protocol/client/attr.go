@@ -32,6 +32,10 @@ func (c *Client) Stat(ctx context.Context, r *xlator.StatReq) (*xlator.AttrRep, 
 	err := c.orOpen(ctx, g, exchange{fop: xdr.FopStat, req: &xdr.StatReq{GFID: g}, rep: &rep},
 		func(*remote) exchange { return exchange{fop: xdr.FopFstat, req: &xdr.FstatReq{GFID: g}, rep: &rep} })
 	if err != nil {
+		if c.removed.Get(r.Inode) != nil && unlessAbsent(err) == nil {
+			// Somebody's working directory. Of its attributes nothing is left.
+			return &xlator.AttrRep{Attr: xlator.Iatt{GFID: g, Type: xlator.TypeDirectory}}, nil
+		}
 		return nil, err
 	}
 	out := &xlator.AttrRep{Attr: iattOf(&rep.Stat)}
@@ -88,17 +92,13 @@ func (c *Client) Fsetattr(ctx context.Context, r *xlator.FsetattrReq) (*xlator.A
 func (c *Client) setattr(ctx context.Context, g xlator.GFID, typ xlator.FileType, s *xlator.Setattr, send func(x exchange, attr xdr.Iatt, valid int32) error) (*xlator.AttrRep, error) {
 	var rep xdr.AttrRep
 	attr, valid := wireSetattr(typ, s)
-	times := timesChange
-	if valid&^(xdr.SetattrAtime|xdr.SetattrMtime|xdr.SetattrAtimeNow|xdr.SetattrMtimeNow) == 0 {
-		times = 0 // the times given say it all
-	}
-	if err := send(exchange{rep: &rep, times: times}, attr, valid); err != nil {
+	if err := send(exchange{rep: &rep, times: timesChange}, attr, valid); err != nil {
 		return nil, err
 	}
 	out := &xlator.AttrRep{Attr: iattOf(&rep.Post), Pre: iattOf(&rep.Pre)}
 	if s.Mask&xlator.SetKillPriv != 0 && s.Mask&xlator.SetMode == 0 && privileged(&out.Attr) {
 		attr := xdr.Iatt{Mode: unprivileged(out.Attr.Mode) | typ.Mode()}
-		if err := send(exchange{rep: &rep, times: times, own: true}, attr, xdr.SetattrMode); err != nil {
+		if err := send(exchange{rep: &rep, times: timesChange, own: true}, attr, xdr.SetattrMode); err != nil {
 			return nil, err
 		}
 		out.Attr = iattOf(&rep.Post)

@@ -98,8 +98,7 @@ func (s *session) clear() {
 	<-empty
 }
 
-// connect makes the next session. It is not used for anything else before the
-// locks of the one before are taken again.
+// connect makes the next session.
 func (s *session) connect(m *manager) (*rpc.Conn, uint64, error) {
 	set := s.set.Load()
 	sock, w, err := s.key.connect(s.ctx, m, set.socket)
@@ -115,12 +114,8 @@ func (s *session) connect(m *manager) (*rpc.Conn, uint64, error) {
 		return nil, 0, err
 	}
 	number := conn.Epoch()
-	if err := s.relock(conn, number); err != nil {
-		conn.Drop(err)
-		<-conn.Lost()
-		return nil, 0, err
-	}
 	s.counts.sessions.Add(1)
+	s.abandonLocks()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.volume, s.number = w.volume, number
@@ -140,6 +135,8 @@ var errSick = fmt.Errorf("the brick runs, but says that its file system is not w
 func (s *session) rise() {
 	s.up, s.cause, s.overdue = true, nil, false
 	s.alarm.Stop()
+	number := s.number
+	s.wg.Go(func() { s.relock(number) })
 	s.changed()
 }
 
@@ -180,7 +177,7 @@ func (s *session) await(ctx context.Context, patient bool) error {
 		over = soon.C
 	}
 	for expired := false; ; {
-		up, cause, change := s.state()
+		up, change, cause := s.state()
 		switch {
 		case up:
 			return nil

@@ -17,6 +17,9 @@ func (c *Client) Readv(ctx context.Context, r *xlator.ReadvReq) (*xlator.ReadvRe
 	if r.Size < 0 || r.Offset < 0 {
 		return nil, &fopError{xdr.FopRead, rem.key.gfid, "", c, syscall.EINVAL}
 	}
+	if r.Size == 0 { // EINVAL to a brick
+		return &xlator.ReadvRep{}, nil
+	}
 	var rep xdr.ReadRep
 	out := &xlator.ReadvRep{}
 	x := exchange{
@@ -54,6 +57,9 @@ func (c *Client) Writev(ctx context.Context, r *xlator.WritevReq) (*xlator.Write
 		return nil, err
 	}
 	n := int(rep.Ret)
+	if c.s.lockedFiles.Load() > 0 && timeOf(x.stamp) == (xlator.Time{Sec: rep.Post.Mtime, Nsec: rep.Post.MtimeNsec}) {
+		c.s.stamped.Store(true)
+	}
 	a, err := c.changed(rem, &rep, r.KillPriv)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"errors"
 	"math"
+	"syscall"
 
 	"github.com/holdfast/holdfast/xlator"
 	"github.com/holdfast/holdfast/xlator/protocol/xdr"
@@ -30,18 +32,36 @@ func (c *Client) Readdirp(ctx context.Context, r *xlator.ReaddirReq) (*xlator.Re
 	for i := range rep.Entries {
 		e := &rep.Entries[i]
 		d := xlator.DirEntry{Name: e.Name, Offset: int64(e.Off & math.MaxInt64), Type: typeOfDT(e.Type)}
-		if e.Name != "." && e.Name != ".." {
-			d.Attr = iattOf(&e.Stat)
-			if d.Attr.Valid() {
-				d.GFID, d.Type = d.Attr.GFID, d.Attr.Type
-				d.Inode = c.env.Inodes.Get(d.GFID, d.Type)
-				c.s.names.put(rem.key.gfid, e.Name, d.GFID)
-				c.s.saw(&d.Attr)
-			}
+		if e.Name != "." && e.Name != ".." && !c.describe(ctx, r.FD.Inode(), &d, &e.Stat) {
+			continue
 		}
 		out.Entries = append(out.Entries, d)
 	}
+	if len(out.Entries) == 0 && len(rep.Entries) > 0 { // all were removed meanwhile; that is not the end
+		next := *r
+		next.Offset = int64(rep.Entries[len(rep.Entries)-1].Off & math.MaxInt64)
+		return c.Readdirp(ctx, &next)
+	}
 	return out, nil
+}
+
+// describe fills in what an entry names. What has no gfid yet, because somebody
+// has put it into the brick's folder, gets one by a lookup. It reports false if
+// the name is gone.
+func (c *Client) describe(ctx context.Context, dir *xlator.Inode, d *xlator.DirEntry, stat *xdr.Iatt) bool {
+	d.Attr = iattOf(stat)
+	if !d.Attr.Valid() {
+		rep, err := c.Lookup(ctx, &xlator.LookupReq{Parent: dir, Name: d.Name})
+		if err != nil {
+			return !errors.Is(err, syscall.ENOENT)
+		}
+		d.Attr = rep.Attr
+	}
+	d.GFID, d.Type = d.Attr.GFID, d.Attr.Type
+	d.Inode = c.env.Inodes.Get(d.GFID, d.Type)
+	c.s.names.put(dir.GFID(), d.Name, d.GFID)
+	c.s.saw(&d.Attr)
+	return true
 }
 
 // Sizes of a listing: what the brick adds up for an entry is a little more than

@@ -153,9 +153,29 @@ func (c *Client) Mknod(ctx context.Context, r *xlator.MknodReq) (*xlator.EntryRe
 	}
 	g := chosen(ctx, &r.MakeReq)
 	mode := r.Mode | r.Type.Mode()
-	return c.made(ctx, xdr.FopMknod, &r.MakeReq, g, &xdr.MknodReq{
+	rep, err := c.made(ctx, xdr.FopMknod, &r.MakeReq, g, &xdr.MknodReq{
 		Parent: r.Parent.GFID(), Dev: r.Rdev, Mode: mode, Umask: r.Umask, Name: r.Name, Xdata: makeXdata(r.Xdata, g, mode, r.Umask),
 	})
+	if err == nil {
+		c.setID(ctx, rep.Inode, r.Mode, &rep.Attr)
+	}
+	return rep, err
+}
+
+// setID gives a new file the set-id bits that were asked for: a brick makes it as
+// root, and loses them when it gives it to its owner. That this fails is no reason
+// to say that the file was not made.
+func (c *Client) setID(ctx context.Context, i *xlator.Inode, mode uint32, a *xlator.Iatt) {
+	missing := mode & (unix.S_ISUID | unix.S_ISGID) &^ a.Mode
+	if missing == 0 || !a.Valid() {
+		return
+	}
+	rep, err := c.Setattr(ctx, &xlator.SetattrReq{Inode: i, Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: a.Mode | missing}})
+	if err != nil {
+		c.log.Warn("set-id bits of a new file", "gfid", i.GFID(), "err", err)
+		return
+	}
+	*a = rep.Attr
 }
 
 // Symlink implements xlator.Fops.

@@ -53,6 +53,8 @@ type exchange struct {
 
 	// number is that of the session on which the reply came.
 	number uint64
+	// changes is the locked file that is being changed; see seen.go.
+	changes *file
 }
 
 // buffers are for encoded arguments.
@@ -85,7 +87,13 @@ func (s *session) do(ctx context.Context, x *exchange) error {
 		Prog: xdr.ProgramFops, Vers: xdr.ProgramFopsVersion, Proc: uint32(x.fop),
 		Args: *buf, Payload: x.payload, MaxReply: x.reserve, Waits: x.waits,
 	}
+	s.changing(x)
+	defer x.changed()
 	s.credential(&r.Cred, call, x, &owner)
+	deadline := s.frames.context(s.set.Load().frame)
+	if x.waits {
+		deadline = s.ctx // it may wait for as long as it takes
+	}
 	for {
 		number, err := s.enter(ctx)
 		if err != nil {
@@ -99,11 +107,13 @@ func (s *session) do(ctx context.Context, x *exchange) error {
 			continue
 		}
 		x.number = number
-		reply, err := s.conn.Call(s.frames.context(s.set.Load().frame), &r)
-		s.leave()
+		reply, err := s.conn.Call(deadline, &r)
 		if err == nil {
-			return s.answer(&reply, x)
+			err = s.answer(&reply, x)
+			s.leave() // not before what follows from the answer is recorded
+			return err
 		}
+		s.leave()
 		lost, ok := errors.AsType[*rpc.LostError](err)
 		if !ok {
 			return notAnswered(err)
@@ -141,6 +151,9 @@ func (x *exchange) address(args []byte, number uint64) (stale *remote) {
 	case x.out == nil:
 		if !put(x.fd, fdAt) {
 			return x.fd
+		}
+		if x.fop == xdr.FopLk {
+			return x.fd.file.unlocked(number)
 		}
 	case !put(x.fd, firstFDAt):
 		return x.fd

@@ -42,10 +42,3 @@ func (n *names) get(dir xlator.GFID, name string) (g xlator.GFID, ok bool) {
 	g, ok = n.old[entry{dir, name}]
 	return g, ok
 }
-
-func (n *names) drop(dir xlator.GFID, name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.cur, entry{dir, name})
-	delete(n.old, entry{dir, name})
-}

@@ -97,7 +97,12 @@ func (c *Client) Create(ctx context.Context, r *xlator.CreateReq) (*xlator.Creat
 	}
 	c.s.names.put(r.Parent.GFID(), r.Name, i.GFID())
 	rem := c.s.keep(remoteKey{r.Base, i.GFID(), xlator.CleanOpenFlags(r.Flags)}, false, x.number, rep.FD)
-	return &xlator.CreateRep{FD: c.newFD(i, rem), Attr: attr, PostParent: iattOf(&rep.Postparent), Made: i.GFID() == g}, nil
+	if i.GFID() != g {
+		// A 10.3 brick answers with the times that it would have set.
+		return &xlator.CreateRep{FD: c.newFD(i, rem)}, nil
+	}
+	c.setID(ctx, i, r.Mode, &attr)
+	return &xlator.CreateRep{FD: c.newFD(i, rem), Attr: attr, PostParent: iattOf(&rep.Postparent), Made: true}, nil
 }
 
 // Icreate implements xlator.Fops. A 10.3 brick has no use for files without a name:

@@ -108,6 +108,7 @@ func (s *session) letGo(r *remote) {
 	if o.kept[r.key] == r {
 		delete(o.kept, r.key)
 	}
+	s.dropLocks(r)
 	f := r.file
 	f.remotes = slices.DeleteFunc(f.remotes, func(x *remote) bool { return x == r })
 	if len(f.remotes) == 0 {
@@ -126,7 +127,8 @@ func (s *session) closeRemote(r *remote, session uint64, number int64) {
 	if r.dir {
 		x.fop = xdr.FopReleasedir
 	}
-	if err := s.doOnly(session, &x); err != nil && !errors.Is(err, syscall.ENOTCONN) {
+	refused, err := s.only(session, &x)
+	if err := errors.Join(refused, err); err != nil && !errors.Is(err, syscall.ENOTCONN) {
 		s.log.Warn("close on the brick", "gfid", r.key.gfid, "err", err)
 	}
 }
@@ -163,31 +165,6 @@ func (s *session) reopen(ctx context.Context, r *remote, number uint64) error {
 		func(old *hint.Result[int64]) { s.closeRemote(r, old.Key, old.Value) })
 	return err
 }
-
-// openAgain is the attempt.
-func (s *session) openAgain(r *remote) (session uint64, number int64, err error) {
-	session, number, err = s.openRemote(xlator.Internal(), r.key.gfid, r.key.flags, r.dir, true)
-	if err == nil {
-		s.counts.reopened.Add(1)
-		return session, number, nil
-	}
-	err = fmt.Errorf("open %s again on brick %s: %w", r.key.gfid, s.key.brick(), err)
-	if e := xlator.Errno(err); e == syscall.ENOENT || e == syscall.ESTALE {
-		s.counts.lost.Add(1)
-		s.log.Error("an open file is lost: it was removed, and the brick has forgotten it with the connection", "gfid", r.key.gfid, "fh", r.key.base)
-		err = &hint.ErrGone{Err: &lostFile{err, syscall.ESTALE}}
-	}
-	return 0, 0, err
-}
-
-// lostFile is what I/O on a LOST file gets.
-type lostFile struct {
-	why   error
-	errno syscall.Errno
-}
-
-func (e *lostFile) Error() string   { return "the open file is lost: " + e.why.Error() }
-func (e *lostFile) Unwrap() []error { return []error{e.errno, e.why} }
 
 // openRemote opens by gfid.
 func (s *session) openRemote(ctx context.Context, g xlator.GFID, flags uint32, dir, own bool) (session uint64, number int64, err error) {

@@ -49,6 +49,9 @@ func (c *Client) remove(ctx context.Context, fop xdr.Fop, dir xlator.GFID, name 
 	}
 	c.s.names.put(dir, name, xlator.GFID{})
 	c.s.unsee(victim)
+	if i := c.env.Inodes.Find(victim); i != nil && fop == xdr.FopRmdir {
+		c.removed.Set(i, &struct{}{})
+	}
 	return &xlator.UnlinkRep{Removed: victim, PostParent: iattOf(&rep.Postparent)}, nil
 }
 

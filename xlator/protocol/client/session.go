@@ -33,6 +33,11 @@ type session struct {
 	buffers buffers
 	opened  opened
 	counts  counts
+	tickets tickets
+
+	lockedFiles atomic.Int64 // files on which locks are held
+	locksHeld   atomic.Int64
+	stamped     atomic.Bool // the brick keeps the times that we send
 
 	wg sync.WaitGroup // the connector, and attempts to open again
 
@@ -60,7 +65,7 @@ type session struct {
 
 // counts are for people to look at.
 type counts struct {
-	sessions, reopened, adopted, relocked, lost, resolved atomic.Uint64
+	sessions, reopened, adopted, relocked, lost, locksLost, resolved atomic.Uint64
 }
 
 func newSession(k key, set *settings, log *slog.Logger) (*session, error) {
@@ -76,6 +81,7 @@ func newSession(k key, set *settings, log *slog.Logger) (*session, error) {
 	s.set.Store(set)
 	s.names.init()
 	s.opened.init()
+	s.tickets.m = map[ticketKey]*ticket{}
 	s.setAlarm()
 	s.wg.Go(s.connector)
 	return s, nil
@@ -280,8 +286,8 @@ func (s *session) volumeID() uuid.UUID {
 }
 
 // state is what there is to know for somebody who waits.
-func (s *session) state() (up bool, cause error, change <-chan struct{}) {
+func (s *session) state() (up bool, change <-chan struct{}, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.up, s.cause, s.change
+	return s.up, s.change, s.cause
 }

@@ -113,6 +113,8 @@ type Client struct {
 	key  key
 	want uuid.UUID // the volume it must be; Nil: any
 	fds  xlator.FDSlot[remote]
+	// removed marks directories that were removed through this graph.
+	removed xlator.InodeSlot[struct{}]
 
 	settings atomic.Pointer[settings]
 
@@ -133,7 +135,7 @@ var _ interface {
 } = (*Client)(nil)
 
 func newClient(e *xlator.Env) (xlator.Fops, error) {
-	c := &Client{env: e, log: e.Log, fds: xlator.NewFDSlot[remote](e)}
+	c := &Client{env: e, log: e.Log, fds: xlator.NewFDSlot[remote](e), removed: xlator.NewInodeSlot[struct{}](e)}
 	var err error
 	if c.key, err = keyOf(e.Options); err != nil {
 		return nil, fmt.Errorf("translator %s: %w", e.Volume, err)

@@ -15,7 +15,7 @@ func (c *Client) Getxattr(ctx context.Context, r *xlator.GetxattrReq) (*xlator.X
 	g := r.Inode.GFID()
 	var rep xdr.XattrRep
 	out := &xlator.XattrRep{}
-	x := c.getxattr(&rep, out, r.Name)
+	x := c.getxattr(&rep, out)
 	byFD := x
 	x.fop, x.req = xdr.FopGetxattr, &xdr.GetxattrReq{GFID: g, NameLen: flag(r.Name != ""), Name: r.Name}
 	err := c.orOpen(ctx, g, x, func(*remote) exchange {
@@ -33,7 +33,7 @@ func (c *Client) Fgetxattr(ctx context.Context, r *xlator.FgetxattrReq) (*xlator
 	rem := c.fd(r.FD)
 	var rep xdr.XattrRep
 	out := &xlator.XattrRep{}
-	x := c.getxattr(&rep, out, r.Name)
+	x := c.getxattr(&rep, out)
 	x.fop, x.fd, x.req = xdr.FopFgetxattr, rem, &xdr.FgetxattrReq{GFID: rem.key.gfid, NameLen: flag(r.Name != ""), Name: r.Name}
 	if err := c.do(ctx, &x, rem.key.gfid, ""); err != nil {
 		return nil, err
@@ -41,18 +41,18 @@ func (c *Client) Fgetxattr(ctx context.Context, r *xlator.FgetxattrReq) (*xlator
 	return out, nil
 }
 
-func (c *Client) getxattr(rep *xdr.XattrRep, out *xlator.XattrRep, name string) exchange {
+func (c *Client) getxattr(rep *xdr.XattrRep, out *xlator.XattrRep) exchange {
 	return exchange{rep: rep, reserve: roomXattrs, take: func([]byte) {
 		out.Xattrs = xattrsOf(rep.Dict)
-		if name == "" && out.Xattrs != nil {
-			out.Xattrs = visible(out.Xattrs)
-		}
 	}}
 }
 
 // Setxattr implements xlator.Fops.
 func (c *Client) Setxattr(ctx context.Context, r *xlator.SetxattrReq) (*xlator.Empty, error) {
 	g := r.Inode.GFID()
+	if err := checkXattrs(r.Xattrs); err != nil {
+		return nil, &fopError{xdr.FopSetxattr, g, "", c, err}
+	}
 	d := wireXattrs(r.Xattrs)
 	x := exchange{fop: xdr.FopSetxattr, req: &xdr.SetxattrReq{GFID: g, Flags: r.Flags, Dict: d}, rep: new(xdr.SetxattrRep), times: timesChange}
 	x.resolve = func() (bool, error) { return c.setBefore(g, r.Xattrs, r.Flags) }
@@ -60,24 +60,27 @@ func (c *Client) Setxattr(ctx context.Context, r *xlator.SetxattrReq) (*xlator.E
 		x.fop, x.req = xdr.FopFsetxattr, &xdr.FsetxattrReq{GFID: g, Flags: r.Flags, Dict: d}
 		return x
 	})
-	return c.xattrsChanged(ctx, g, r.Inode.Type(), r.Xattrs, r.KillSGID, err)
+	return c.xattrsChanged(ctx, g, r.Xattrs, r.KillSGID, err)
 }
 
 // Fsetxattr implements xlator.Fops.
 func (c *Client) Fsetxattr(ctx context.Context, r *xlator.FsetxattrReq) (*xlator.Empty, error) {
 	rem := c.fd(r.FD)
 	g := rem.key.gfid
+	if err := checkXattrs(r.Xattrs); err != nil {
+		return nil, &fopError{xdr.FopFsetxattr, g, "", c, err}
+	}
 	x := exchange{
 		fop: xdr.FopFsetxattr, fd: rem, req: &xdr.FsetxattrReq{GFID: g, Flags: r.Flags, Dict: wireXattrs(r.Xattrs)},
 		rep: new(xdr.FsetxattrRep), times: timesChange,
 	}
 	x.resolve = func() (bool, error) { return c.setBefore(g, r.Xattrs, r.Flags) }
-	return c.xattrsChanged(ctx, g, r.FD.Inode().Type(), r.Xattrs, r.KillSGID, c.do(ctx, &x, g, ""))
+	return c.xattrsChanged(ctx, g, r.Xattrs, r.KillSGID, c.do(ctx, &x, g, ""))
 }
 
 // xattrsChanged is what follows a change of attributes. A change of the access
 // ACL changes the mode, and may take set-gid away.
-func (c *Client) xattrsChanged(ctx context.Context, g xlator.GFID, typ xlator.FileType, set *xlator.Dict, killSGID bool, err error) (*xlator.Empty, error) {
+func (c *Client) xattrsChanged(ctx context.Context, g xlator.GFID, set *xlator.Dict, killSGID bool, err error) (*xlator.Empty, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +102,36 @@ func (c *Client) xattrsChanged(ctx context.Context, g xlator.GFID, typ xlator.Fi
 	return &xlator.Empty{}, nil
 }
 
-const aclAccess = "system.posix_acl_access"
+// checkXattrs refuses what a brick would take and throw away.
+func checkXattrs(set *xlator.Dict) error {
+	for _, p := range set.Pairs() {
+		if p.Key == "trusted.gfid" || p.Key == "trusted.glusterfs.volume-id" {
+			return syscall.EPERM
+		}
+	}
+	return nil
+}
+
+const (
+	aclAccess  = "system.posix_acl_access"
+	aclDefault = "system.posix_acl_default"
+)
+
+// removedXattr is what follows a removal. A brick goes on with an ACL that it has
+// seen until it looks again, which a lookup makes it do.
+func (c *Client) removedXattr(ctx context.Context, g xlator.GFID, name string, err error) (*xlator.Empty, error) {
+	if err != nil {
+		return nil, err
+	}
+	c.s.unsee(g)
+	if name == aclAccess || name == aclDefault {
+		x := exchange{fop: xdr.FopLookup, req: &xdr.LookupReq{GFID: g}, rep: new(xdr.LookupRep), own: true}
+		if err := c.s.do(ctx, &x); err != nil {
+			c.log.Debug("look at an object without its ACL", "gfid", g, "err", err)
+		}
+	}
+	return &xlator.Empty{}, nil
+}
 
 // Removexattr implements xlator.Fops.
 func (c *Client) Removexattr(ctx context.Context, r *xlator.RemovexattrReq) (*xlator.Empty, error) {
@@ -110,7 +142,7 @@ func (c *Client) Removexattr(ctx context.Context, r *xlator.RemovexattrReq) (*xl
 		x.fop, x.req = xdr.FopFremovexattr, &xdr.FremovexattrReq{GFID: g, Name: r.Name}
 		return x
 	})
-	return c.xattrsChanged(ctx, g, r.Inode.Type(), nil, false, err)
+	return c.removedXattr(ctx, g, r.Name, err)
 }
 
 // Fremovexattr implements xlator.Fops.
@@ -119,7 +151,7 @@ func (c *Client) Fremovexattr(ctx context.Context, r *xlator.FremovexattrReq) (*
 	g := rem.key.gfid
 	x := exchange{fop: xdr.FopFremovexattr, fd: rem, req: &xdr.FremovexattrReq{GFID: g, Name: r.Name}, rep: new(xdr.FremovexattrRep), times: timesChange}
 	x.resolve = func() (bool, error) { return c.removedBefore(g, r.Name) }
-	return c.xattrsChanged(ctx, g, r.FD.Inode().Type(), nil, false, c.do(ctx, &x, g, ""))
+	return c.removedXattr(ctx, g, r.Name, c.do(ctx, &x, g, ""))
 }
 
 // Xattrop implements xlator.Fops.
