@@ -8,10 +8,11 @@
 //
 // A reading order of ten minutes: protocol.go (what the two say to each other),
 // store.go (descriptors by name), step.go (one mount as a pure function: what
-// happens when), keeper.go (the loop around it), process.go (a worker as a
-// process), link.go (the worker's end). service.go is a keeper of many mounts
-// whose workers are started by somebody else, systemd.go keeps its descriptors
-// in the service manager.
+// happens when), keeper.go (the loop around it), attend.go (what workers say, and
+// how they end), process.go (a worker as a process), link.go (the worker's end).
+// adopt.go is how a mount gets another keeper. service.go and held.go are a
+// keeper of many mounts whose workers somebody else starts, join.go their end of
+// it; systemd.go has a service manager keep its descriptors.
 //
 // # A worker's life
 //
@@ -34,10 +35,16 @@
 //
 // # What it owns, and locks
 //
-// A Store owns its descriptors; its lock is a leaf. A Conn's lock orders senders
-// and is a leaf. A Link's lock orders requests that are answered: above the
-// Conn's and the Store's. The Keeper has no lock: one goroutine has it all, the others send
-// it events.
+// A Store owns its descriptors. The Keeper has no lock: one goroutine has it all,
+// the others send it events.
+//
+//	Service.mu            which mounts there are
+//	  held.mu             one of them
+//	    Store.mu          held while descriptors are sent: none is closed meanwhile
+//	      Conn.sendMu     one sender at a time
+//	Link.askMu            one question to the keeper at a time
+//	  Link.mu             which keeper; a leaf
+//	  Store.mu, Conn.sendMu
 //
 // # Who keeps whom alive
 //

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/fuse"
 )
@@ -214,11 +212,7 @@ func (m *held) orphan() {
 			m.state = failed
 		}
 		m.mu.Unlock()
-		gone, err := fuse.AnswerAll(dev, mem, unix.EIO, quit)
-		if err != nil {
-			m.s.log.Error("answer with EIO", "mountpoint", m.mountpoint, "err", err)
-		}
-		if gone {
+		if answerEIO(dev, mem, quit, m.s.log) {
 			m.found(quit)
 		}
 	})

@@ -72,9 +72,10 @@ func (p *keeping) config(ready func(missing []string)) keeper.Config {
 // workerArgs is the command line of a worker; the mount point is for people.
 func workerArgs(mountpoint string) []string { return []string{"holdfast", "worker", mountpoint} }
 
-// prepare opens the log, and makes sure that this process never needs its own
-// mount.
+// prepare opens the log, and makes sure that this process and its workers never
+// need their own mount.
 func (p *keeping) prepare() (err error) {
+	_ = DropInherited() // best effort: old kernels have no such call
 	if f := p.cfg.LogFile; f != "" {
 		dir, err := filepath.Abs(filepath.Dir(f))
 		if err == nil {
