@@ -158,17 +158,32 @@ func (d *Distribute) Rename(ctx context.Context, r *xlator.RenameReq) (*xlator.R
 // Create implements xlator.Fops. Without O_EXCL it would open a link file.
 func (d *Distribute) Create(ctx context.Context, r *xlator.CreateReq) (*xlator.CreateRep, error) {
 	rep, err := free(d, r.Parent, r.Name, func() (*xlator.CreateRep, error) { return d.Next.Create(ctx, r) })
-	if err != nil || rep.Made || !d.suspect(&rep.Attr) {
+	if err != nil || rep.Made || !d.spread || !d.openedLink(rep) {
 		return rep, err
-	}
-	if link, err := d.isLink(rep.FD.Inode()); err != nil || !link {
-		return rep, nil // what was opened is what there is
 	}
 	d.Next.Release(rep.FD)
 	if !d.clear(r.Parent, r.Name) {
 		return nil, fmt.Errorf("create %s: a link file to a brick that is gone is in use: %w", r.Name, unix.EBUSY)
 	}
 	return d.Next.Create(ctx, r)
+}
+
+// openedLink reports whether a create has opened a link file. Where that cannot be
+// found out, what was opened is what there is.
+func (d *Distribute) openedLink(rep *xlator.CreateRep) bool {
+	attr := rep.Attr
+	if !attr.Valid() {
+		st, err := d.Next.Fstat(xlator.Internal(), &xlator.FstatReq{FD: rep.FD})
+		if err != nil {
+			return false
+		}
+		attr = st.Attr
+	}
+	if !d.suspect(&attr) {
+		return false
+	}
+	link, err := d.isLink(rep.FD.Inode())
+	return err == nil && link
 }
 
 // Rmdir removes a directory of which only link files are left.

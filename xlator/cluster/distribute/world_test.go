@@ -46,6 +46,15 @@ func (b *brick) Mkdir(ctx context.Context, r *xlator.MkdirReq) (*xlator.EntryRep
 	return b.Next.Mkdir(ctx, r)
 }
 
+// Create does not say what it has opened, as a brick of 10.3 does not.
+func (b *brick) Create(ctx context.Context, r *xlator.CreateReq) (*xlator.CreateRep, error) {
+	rep, err := b.Next.Create(ctx, r)
+	if err == nil && !rep.Made {
+		rep.Attr = xlator.Iatt{}
+	}
+	return rep, err
+}
+
 func (b *brick) Unlink(ctx context.Context, r *xlator.UnlinkReq) (*xlator.UnlinkRep, error) {
 	b.unlink = append(b.unlink, r.Xdata)
 	return b.Next.Unlink(ctx, r)
