@@ -1,8 +1,6 @@
 package fuse
 
 import (
-	"unsafe"
-
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/holdfast/holdfast/xlator"
@@ -31,7 +29,9 @@ func (r *request) decode() {
 			r.replyStatus(gofuse.ENOSYS)
 			return
 		}
-		r.decodeByServer()
+		if !r.decodeMeta() {
+			r.decodeByServer()
+		}
 	}
 }
 
@@ -61,33 +61,19 @@ func (r *request) doWrite(in *gofuse.WriteIn) {
 		return
 	}
 	n, err := r.s.bridge.write(r, in, xlator.Payload{Bytes: data, Owner: r.slot})
-	if err != nil {
-		r.replyStatus(r.fail(err))
-		return
-	}
 	fixed[gofuse.WriteOut](r).Size = uint32(n)
-	r.replyFixed(int(unsafe.Sizeof(gofuse.WriteOut{})))
+	answer[gofuse.WriteOut](r, err)
 }
 
 func (r *request) doGetattr(in *gofuse.GetAttrIn) {
-	if err := r.s.bridge.getattr(r, in, fixed[gofuse.AttrOut](r)); err != nil {
-		r.replyStatus(r.fail(err))
-		return
-	}
-	r.replyFixed(int(unsafe.Sizeof(gofuse.AttrOut{})))
+	answer[gofuse.AttrOut](r, r.s.bridge.getattr(r, in, fixed[gofuse.AttrOut](r)))
 }
 
 func (r *request) doLookup() {
-	name, ok := cString(r.rest(int(unsafe.Sizeof(gofuse.InHeader{}))))
-	if !ok {
-		r.replyStatus(gofuse.EIO)
-		return
+	var name string
+	if names[gofuse.InHeader](r, &name) {
+		answer[gofuse.EntryOut](r, r.s.bridge.lookup(r, name, fixed[gofuse.EntryOut](r)))
 	}
-	if err := r.s.bridge.lookup(r, name, fixed[gofuse.EntryOut](r)); err != nil {
-		r.replyStatus(r.fail(err))
-		return
-	}
-	r.replyFixed(int(unsafe.Sizeof(gofuse.EntryOut{})))
 }
 
 // cString returns the text up to the first NUL, which must be there.

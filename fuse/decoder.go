@@ -35,16 +35,8 @@ func (d *decoder) done(err error) gofuse.Status {
 	return d.r.fail(err)
 }
 
-func (d *decoder) SetAttr(_ cancel, in *gofuse.SetAttrIn, out *gofuse.AttrOut) gofuse.Status {
-	return d.done(d.bridge().setattr(d.r, in, out))
-}
-
 func (d *decoder) Mknod(_ cancel, in *gofuse.MknodIn, name string, out *gofuse.EntryOut) gofuse.Status {
 	return d.done(d.bridge().mknod(d.r, in, name, out))
-}
-
-func (d *decoder) Mkdir(_ cancel, in *gofuse.MkdirIn, name string, out *gofuse.EntryOut) gofuse.Status {
-	return d.done(d.bridge().mkdir(d.r, in, name, out))
 }
 
 func (d *decoder) Symlink(_ cancel, _ *gofuse.InHeader, target, name string, out *gofuse.EntryOut) gofuse.Status {
@@ -53,14 +45,6 @@ func (d *decoder) Symlink(_ cancel, _ *gofuse.InHeader, target, name string, out
 
 func (d *decoder) Link(_ cancel, in *gofuse.LinkIn, name string, out *gofuse.EntryOut) gofuse.Status {
 	return d.done(d.bridge().link(d.r, in.Oldnodeid, name, out))
-}
-
-func (d *decoder) Unlink(_ cancel, _ *gofuse.InHeader, name string) gofuse.Status {
-	return d.done(d.bridge().unlink(d.r, name))
-}
-
-func (d *decoder) Rmdir(_ cancel, _ *gofuse.InHeader, name string) gofuse.Status {
-	return d.done(d.bridge().rmdir(d.r, name))
 }
 
 func (d *decoder) Rename(_ cancel, in *gofuse.RenameIn, oldName, newName string) gofuse.Status {
@@ -94,16 +78,8 @@ func (d *decoder) RemoveXAttr(_ cancel, _ *gofuse.InHeader, name string) gofuse.
 	return d.done(d.bridge().removexattr(d.r, name))
 }
 
-func (d *decoder) Create(_ cancel, in *gofuse.CreateIn, name string, out *gofuse.CreateOut) gofuse.Status {
-	return d.done(d.bridge().create(d.r, in, name, out))
-}
-
 func (d *decoder) Tmpfile(_ cancel, in *gofuse.CreateIn, out *gofuse.CreateOut) gofuse.Status {
 	return d.done(d.bridge().tmpfile(d.r, in, out))
-}
-
-func (d *decoder) Open(_ cancel, in *gofuse.OpenIn, out *gofuse.OpenOut) gofuse.Status {
-	return d.done(d.bridge().open(d.r, in, out))
 }
 
 func (d *decoder) Lseek(_ cancel, in *gofuse.LseekIn, out *gofuse.LseekOut) gofuse.Status {
@@ -122,17 +98,9 @@ func (d *decoder) SetLkw(_ cancel, in *gofuse.LkIn) gofuse.Status {
 	return d.done(d.bridge().setlk(d.r, in, true))
 }
 
-func (d *decoder) Release(_ cancel, in *gofuse.ReleaseIn) { d.bridge().release(d.r, in) }
-
-func (d *decoder) ReleaseDir(in *gofuse.ReleaseIn) { d.bridge().release(d.r, in) }
-
 func (d *decoder) CopyFileRange(_ cancel, in *gofuse.CopyFileRangeIn) (uint32, gofuse.Status) {
 	n, err := d.bridge().copyFileRange(d.r, in)
 	return uint32(n), d.done(err)
-}
-
-func (d *decoder) Flush(_ cancel, in *gofuse.FlushIn) gofuse.Status {
-	return d.done(d.bridge().flush(d.r, in))
 }
 
 func (d *decoder) Fsync(_ cancel, in *gofuse.FsyncIn) gofuse.Status {
@@ -145,10 +113,6 @@ func (d *decoder) FsyncDir(_ cancel, in *gofuse.FsyncIn) gofuse.Status {
 
 func (d *decoder) Fallocate(_ cancel, in *gofuse.FallocateIn) gofuse.Status {
 	return d.done(d.bridge().fallocate(d.r, in))
-}
-
-func (d *decoder) OpenDir(_ cancel, in *gofuse.OpenIn, out *gofuse.OpenOut) gofuse.Status {
-	return d.done(d.bridge().opendir(d.r, in, out))
 }
 
 func (d *decoder) ReadDir(_ cancel, in *gofuse.ReadIn, out *gofuse.DirEntryList) gofuse.Status {

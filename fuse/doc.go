@@ -25,8 +25,8 @@
 // does not outlive the process comes from the Go heap with the race detector or
 // the `invariants` tag.
 //
-// READ, WRITE, LOOKUP and GETATTR are decoded here, since a slot has an owner
-// and they are most of what comes; everything else is decoded by go-fuse's
+// What comes most (data, attributes, names, open and close) is decoded here, in
+// place and without an allocation; everything else is decoded by go-fuse's
 // ProtocolServer, one per request in flight, primed with the INIT of the mount.
 //
 // # What may end early

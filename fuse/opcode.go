@@ -87,15 +87,12 @@ func opName(op uint32) string {
 // decodes: it would log those that are too short in a place of its own. What is
 // not here is a header and names.
 var opFixed = [opCount]uintptr{
-	opSetattr: unsafe.Sizeof(gofuse.SetAttrIn{}), opMknod: unsafe.Sizeof(gofuse.MknodIn{}), opMkdir: unsafe.Sizeof(gofuse.MkdirIn{}),
-	opRename: unsafe.Sizeof(gofuse.InHeader{}) + 8, opRename2: unsafe.Sizeof(gofuse.RenameIn{}), opLink: unsafe.Sizeof(gofuse.LinkIn{}),
-	opOpen: unsafe.Sizeof(gofuse.OpenIn{}), opOpendir: unsafe.Sizeof(gofuse.OpenIn{}),
-	opRelease: unsafe.Sizeof(gofuse.ReleaseIn{}), opReleasedir: unsafe.Sizeof(gofuse.ReleaseIn{}),
-	opFsync: unsafe.Sizeof(gofuse.FsyncIn{}), opFsyncdir: unsafe.Sizeof(gofuse.FsyncIn{}), opFlush: unsafe.Sizeof(gofuse.FlushIn{}),
+	opMknod: unsafe.Sizeof(gofuse.MknodIn{}), opRename2: unsafe.Sizeof(gofuse.RenameIn{}), opLink: unsafe.Sizeof(gofuse.LinkIn{}),
+	opFsync: unsafe.Sizeof(gofuse.FsyncIn{}), opFsyncdir: unsafe.Sizeof(gofuse.FsyncIn{}),
 	opSetxattr: unsafe.Sizeof(gofuse.InHeader{}) + 8, opGetxattr: unsafe.Sizeof(gofuse.GetXAttrIn{}), opListxattr: unsafe.Sizeof(gofuse.GetXAttrIn{}),
 	opReaddir: unsafe.Sizeof(gofuse.ReadIn{}), opReaddirplus: unsafe.Sizeof(gofuse.ReadIn{}),
 	opGetlk: unsafe.Sizeof(gofuse.LkIn{}), opSetlk: unsafe.Sizeof(gofuse.LkIn{}), opSetlkw: unsafe.Sizeof(gofuse.LkIn{}),
-	opAccess: unsafe.Sizeof(gofuse.AccessIn{}), opCreate: unsafe.Sizeof(gofuse.CreateIn{}), opTmpfile: unsafe.Sizeof(gofuse.CreateIn{}),
+	opAccess: unsafe.Sizeof(gofuse.AccessIn{}), opTmpfile: unsafe.Sizeof(gofuse.CreateIn{}),
 	opFallocate: unsafe.Sizeof(gofuse.FallocateIn{}), opLseek: unsafe.Sizeof(gofuse.LseekIn{}),
 	opCopyFileRange: unsafe.Sizeof(gofuse.CopyFileRangeIn{}),
 }
