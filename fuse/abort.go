@@ -18,9 +18,23 @@ const connections = "/sys/fs/fuse/connections"
 // Abort ends the connection by force: every request in flight fails in the
 // application with ECONNABORTED, and Serve returns. The mount point stays until
 // it is unmounted.
-func (s *Session) Abort() error { return Abort(s.minor) }
+func (s *Session) Abort() error {
+	return (&Device{FD: s.fd, Minor: s.minor}).Abort()
+}
 
-// Abort ends the connection of that number by force (see Session.Abort). Where
+// Abort ends the connection by force (see Session.Abort). One that is gone
+// already is left alone: its number may be another mount's.
+func (d *Device) Abort() error {
+	p := []unix.PollFd{{Fd: int32(d.FD)}}
+	if _, err := unix.Poll(p, 0); err == nil && p[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0 {
+		return nil
+	}
+	return Abort(d.Minor)
+}
+
+// Abort ends the connection of that number by force (see Session.Abort). The
+// caller knows that it is the one it means: the number of a connection that has
+// ended is used again at once. Where
 // the kernel's switches are not mounted they are, for a moment, in a folder of
 // our own.
 func Abort(connection int) error {

@@ -3,6 +3,8 @@ package fuse_test
 import (
 	"fmt"
 	"os"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,4 +115,53 @@ func (m *mortal) cpu() (all time.Duration) {
 		all += time.Duration(ns)
 	}
 	return all
+}
+
+// BenchmarkPause is how long a lookup takes that meets the death of the process
+// that serves the mount and the start of the next; files are open meanwhile, by
+// another process:
+//
+//	go test -run xxx -bench Pause -benchtime 100x ./fuse
+func BenchmarkPause(b *testing.B) {
+	m := mountMortal(b, plain, nil)
+	m.start()
+	m.serving()
+	l := m.load([]string{"pread-pwrite", "locks", "unlinked"})
+	defer l.stop()
+	stop, pauses := make(chan struct{}), make(chan time.Duration)
+	var worst, done atomic.Int64
+	go func() {
+		defer close(pauses)
+		var st unix.Stat_t
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			began := time.Now()
+			if err := unix.Lstat(m.mnt+"/none", &st); err != unix.ENOENT {
+				b.Error(err)
+				return
+			}
+			worst.Store(max(worst.Load(), int64(time.Since(began))))
+			done.Add(1)
+		}
+	}()
+	var all []time.Duration
+	for b.Loop() {
+		time.Sleep(50 * time.Millisecond) // some work between deaths, as in life
+		worst.Store(0)
+		m.kill()
+		m.start()
+		m.serving()
+		n := done.Load()
+		m.await("the lookup that met it", func() bool { return done.Load() > n+1 })
+		all = append(all, time.Duration(worst.Load()))
+	}
+	close(stop)
+	<-pauses
+	slices.Sort(all)
+	b.ReportMetric(float64(all[len(all)/2])/1e6, "median-ms")
+	b.ReportMetric(float64(all[len(all)-1])/1e6, "worst-ms")
 }

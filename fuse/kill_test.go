@@ -165,7 +165,7 @@ func mountMortal(t testing.TB, graph string, change func(*fuse.Options)) *mortal
 	m.config = workerConfig{Volfile: strings.ReplaceAll(graph, "%DIR%", m.dir), Opts: opts, Minor: m.dev.Minor, InitIn: m.dev.InitIn, InitOut: m.dev.InitOut}
 	watchdog := time.AfterFunc(3*time.Minute, func() {
 		m.Error("the test hangs; its connection is ended")
-		m.abort()
+		_ = m.dev.Abort()
 	})
 	// Children die with the thread that started them, should the test.
 	runtime.LockOSThread()
@@ -276,7 +276,7 @@ func (m *mortal) end() {
 		killer := time.AfterFunc(20*time.Second, func() {
 			m.Error("the worker does not end")
 			m.cmd.Process.Kill()
-			m.abort()
+			_ = m.dev.Abort()
 		})
 		m.cmd.Wait()
 		killer.Stop()
@@ -291,12 +291,6 @@ func (m *mortal) end() {
 	}
 	if m.Failed() {
 		m.Logf("log:\n%s", m.logged())
-	}
-}
-
-func (m *mortal) abort() {
-	if mounted(m.mnt, m.dev.Minor) {
-		_ = fuse.Abort(m.dev.Minor)
 	}
 }
 

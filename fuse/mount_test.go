@@ -133,8 +133,8 @@ func child(text string) error {
 		}
 		ending.Lock() // to its end: Abort may have something mounted
 		defer ending.Unlock()
+		s.Abort()
 		if mounted(cfg.Opts.Mountpoint, s.Connection()) {
-			s.Abort()
 			unix.Unmount(cfg.Opts.Mountpoint, unix.MNT_DETACH)
 		}
 	}()
@@ -250,8 +250,10 @@ func mounted(mnt string, minor int) bool {
 	return err == nil && strings.Contains(string(info), fmt.Sprintf(" 0:%d / %s ", minor, mnt))
 }
 
+// abort ends the mount by force, by the death of its process if it is detached.
 func (w *world) abort() {
 	if !mounted(w.mnt, w.minor) {
+		w.cmd.Process.Kill()
 		return
 	}
 	if err := fuse.Abort(w.minor); err != nil && !errors.Is(err, fs.ErrNotExist) {
