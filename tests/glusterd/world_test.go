@@ -159,16 +159,6 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// eventually waits until ok.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(soon); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("after %v: %s", soon, what)
-		}
-	}
-}
-
 func newLab(t *testing.T) *lab.Lab {
 	t.Helper()
 	return lab.Start(t, lab.Disk(1<<30))
