@@ -153,6 +153,7 @@ func (c *Client) Truncate(ctx context.Context, r *xlator.TruncateReq) (*xlator.A
 	}
 	var rep xdr.AttrRep
 	x := exchange{fop: xdr.FopTruncate, req: &xdr.TruncateReq{GFID: g, Offset: r.Size}, rep: &rep, times: timesWrite}
+	c.cutting(&x, g, r.Size, &rep)
 	err := c.orOpen(ctx, g, x, func(*remote) exchange {
 		x.fop, x.req = xdr.FopFtruncate, &xdr.FtruncateReq{GFID: g, Offset: r.Size}
 		return x

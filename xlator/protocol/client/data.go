@@ -53,6 +53,11 @@ func (c *Client) Writev(ctx context.Context, r *xlator.WritevReq) (*xlator.Write
 		own: r.Paged,
 		req: &xdr.WriteReq{GFID: rem.key.gfid, Offset: uint64(r.Offset), Size: uint32(len(r.Payload.Bytes)), Flag: xdr.OpenFlags(r.Flags)},
 	}
+	if rem.key.flags&unix.O_APPEND != 0 {
+		if err := c.appending(ctx, &x, &rep); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.do(ctx, &x, rem.key.gfid, ""); err != nil {
 		return nil, err
 	}
@@ -81,7 +86,12 @@ func (c *Client) changed(rem *remote, rep *xdr.AttrRep, kill bool) (*xlator.Attr
 		}
 		out.Attr = iattOf(&rep.Post)
 	}
-	rem.file.saw(&out.Attr)
+	if f := rem.file; out.Attr.Valid() {
+		if rem.key.flags&unix.O_APPEND != 0 || f.end.Load() != nil {
+			f.end.Store(new(out.Attr.Size))
+		}
+		f.saw(&out.Attr)
+	}
 	return out, nil
 }
 
@@ -135,7 +145,13 @@ func (c *Client) Ftruncate(ctx context.Context, r *xlator.FtruncateReq) (*xlator
 	if r.Size > math.MaxInt64 {
 		return nil, &fopError{xdr.FopFtruncate, rem.key.gfid, "", c, syscall.EINVAL}
 	}
-	return c.change(ctx, xdr.FopFtruncate, rem, &xdr.FtruncateReq{GFID: rem.key.gfid, Offset: r.Size}, r.KillPriv)
+	var rep xdr.AttrRep
+	x := exchange{fop: xdr.FopFtruncate, fd: rem, req: &xdr.FtruncateReq{GFID: rem.key.gfid, Offset: r.Size}, rep: &rep, times: timesWrite}
+	c.cutting(&x, rem.key.gfid, r.Size, &rep)
+	if err := c.do(ctx, &x, rem.key.gfid, ""); err != nil {
+		return nil, err
+	}
+	return c.changed(rem, &rep, r.KillPriv)
 }
 
 // Fallocate implements xlator.Fops.

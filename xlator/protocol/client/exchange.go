@@ -50,6 +50,9 @@ type exchange struct {
 	// nobody knows whether it was carried out: done says that it was, and rep
 	// is filled in.
 	resolve func() (done bool, err error)
+	// intent is recorded before such a request is sent, for the process that
+	// might have to carry it out again; Kind is the fop.
+	intent xlator.Intent
 
 	// number is that of the session on which the reply came.
 	number uint64
@@ -86,6 +89,11 @@ func (s *session) do(ctx context.Context, x *exchange) error {
 	r := rpc.Request{
 		Prog: xdr.ProgramFops, Vers: xdr.ProgramFopsVersion, Proc: uint32(x.fop),
 		Args: *buf, Payload: x.payload, MaxReply: x.reserve, Waits: x.waits,
+	}
+	if x.resolve != nil {
+		if done, err := x.intend(call); done || err != nil {
+			return err
+		}
 	}
 	s.changing(x)
 	defer x.changed()
@@ -125,6 +133,23 @@ func (s *session) do(ctx context.Context, x *exchange) error {
 			}
 		}
 	}
+}
+
+// intend records what is going to be done. If a process that died had recorded
+// it, what became of it is found out first.
+func (x *exchange) intend(call *xlator.Call) (done bool, err error) {
+	x.intent.Kind = uint32(x.fop)
+	if _, again := intended(call, x.fop); again {
+		return x.resolve()
+	}
+	call.Intend(x.intent)
+	return false, nil
+}
+
+// intended is what a process that died had recorded for the call's fop.
+func intended(call *xlator.Call, fop xdr.Fop) (xlator.Intent, bool) {
+	i, ok := call.Intended()
+	return i, ok && i.Kind == uint32(fop)
 }
 
 // notAnswered makes what the caller sees of a call without a reply.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/holdfast/holdfast/xlator"
@@ -38,6 +39,9 @@ type file struct {
 	gfid xlator.GFID
 
 	remotes []*remote // guarded by opened.mu
+
+	// end is the size after the last write through here; nil: not known.
+	end atomic.Pointer[uint64]
 
 	mu    sync.Mutex
 	locks locks // guarded by mu

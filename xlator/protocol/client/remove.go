@@ -12,7 +12,7 @@ import (
 // Unlink implements xlator.Fops.
 func (c *Client) Unlink(ctx context.Context, r *xlator.UnlinkReq) (*xlator.UnlinkRep, error) {
 	dir := r.Parent.GFID()
-	return c.remove(ctx, xdr.FopUnlink, dir, r.Name, r.Victim, &xdr.UnlinkReq{Parent: dir, Name: r.Name})
+	return c.remove(ctx, xdr.FopUnlink, dir, r.Name, r.Victim, &xdr.UnlinkReq{Parent: dir, Name: r.Name, Xdata: wireDict(r.Xdata)})
 }
 
 // Rmdir implements xlator.Fops.
@@ -25,12 +25,16 @@ func (c *Client) Rmdir(ctx context.Context, r *xlator.RmdirReq) (*xlator.UnlinkR
 // and for the case that the reply is lost. The attributes afterwards are not in a
 // brick's reply.
 func (c *Client) remove(ctx context.Context, fop xdr.Fop, dir xlator.GFID, name string, only xlator.GFID, req xdr.Message) (*xlator.UnlinkRep, error) {
-	victim, err := c.victim(fop, dir, name, only)
-	if err != nil {
-		return nil, err
+	before, again := intended(xlator.CallFrom(ctx), fop)
+	victim := before.A
+	if !again {
+		var err error
+		if victim, err = c.victim(fop, dir, name, only); err != nil {
+			return nil, err
+		}
 	}
 	var rep xdr.ParentRep
-	x := exchange{fop: fop, req: req, rep: &rep, times: timesRename}
+	x := exchange{fop: fop, req: req, rep: &rep, times: timesRename, intent: xlator.Intent{A: victim}}
 	x.resolve = func() (bool, error) {
 		found, err := c.s.find(dir, name)
 		switch {
@@ -77,21 +81,13 @@ func (c *Client) Rename(ctx context.Context, r *xlator.RenameReq) (*xlator.Renam
 	if r.Flags != 0 {
 		return nil, &fopError{xdr.FopRename, from, r.OldName, c, syscall.EINVAL}
 	}
-	it, err := c.victim(xdr.FopRename, from, r.OldName, xlator.GFID{})
+	it, replaced, err := c.renamed(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	replaced, known := c.s.names.get(to, r.NewName)
-	if !known {
-		found, err := c.s.find(to, r.NewName)
-		if err != nil && !errors.Is(err, syscall.ENOENT) {
-			return nil, &fopError{xdr.FopRename, to, r.NewName, c, err}
-		}
-		replaced = found.Stat.GFID
-	}
 	var rep xdr.RenameRep
 	x := exchange{
-		fop: xdr.FopRename, rep: &rep, times: timesRename,
+		fop: xdr.FopRename, rep: &rep, times: timesRename, intent: xlator.Intent{A: it, B: replaced},
 		req: &xdr.RenameReq{OldParent: from, NewParent: to, OldName: r.OldName, NewName: r.NewName},
 	}
 	x.resolve = func() (bool, error) {
@@ -122,4 +118,24 @@ func (c *Client) Rename(ctx context.Context, r *xlator.RenameReq) (*xlator.Renam
 		Moved: it, Attr: attr, Replaced: replaced,
 		PostOldParent: iattOf(&rep.Postoldparent), PostNewParent: iattOf(&rep.Postnewparent),
 	}, nil
+}
+
+// renamed is what a rename moves, and what it replaces.
+func (c *Client) renamed(ctx context.Context, r *xlator.RenameReq) (it, replaced xlator.GFID, err error) {
+	if before, again := intended(xlator.CallFrom(ctx), xdr.FopRename); again {
+		return before.A, before.B, nil
+	}
+	if it, err = c.victim(xdr.FopRename, r.OldParent.GFID(), r.OldName, xlator.GFID{}); err != nil {
+		return it, replaced, err
+	}
+	to := r.NewParent.GFID()
+	replaced, known := c.s.names.get(to, r.NewName)
+	if known {
+		return it, replaced, nil
+	}
+	found, err := c.s.find(to, r.NewName)
+	if err != nil && !errors.Is(err, syscall.ENOENT) {
+		return it, replaced, &fopError{xdr.FopRename, to, r.NewName, c, err}
+	}
+	return it, found.Stat.GFID, nil
 }

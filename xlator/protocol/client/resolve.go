@@ -71,3 +71,26 @@ func (c *Client) removedBefore(g xlator.GFID, name string) (bool, error) {
 	}
 	return false, unlessAbsent(err)
 }
+
+// cutting makes a truncation one that is not repeated if the file has the size:
+// what others have written since must not be cut as well.
+func (c *Client) cutting(x *exchange, g xlator.GFID, size uint64, rep *xdr.AttrRep) {
+	x.intent = xlator.Intent{A: g, Size: size}
+	x.resolve = func() (bool, error) {
+		now, err := c.s.attr(g)
+		if err != nil || now.Size != size {
+			return false, unlessAbsent(err)
+		}
+		c.s.counts.resolved.Add(1)
+		*rep = xdr.AttrRep{Post: now}
+		return true, nil
+	}
+}
+
+// attr asks for attributes on the client's own behalf.
+func (s *session) attr(g xlator.GFID) (xdr.Iatt, error) {
+	var rep xdr.StatRep
+	x := exchange{fop: xdr.FopStat, req: &xdr.StatReq{GFID: g}, rep: &rep, own: true}
+	err := s.do(xlator.Internal(), &x)
+	return rep.Stat, err
+}
