@@ -20,7 +20,8 @@ const stopPoll = 100
 // with that errno, so that processes can end and the mount can be unmounted.
 // Replies that were recorded are written as they are. What acknowledged writes
 // are owed, and FORGETs, stay in their slots for a process that serves the mount
-// after all. AnswerAll returns when stop is closed, or when the mount is gone.
+// after all; FORGETs that are read from the device are lost, which keeps nodes
+// longer than they need to be. AnswerAll returns when stop is closed, or when the mount is gone.
 // No process serves the mount meanwhile.
 func AnswerAll(dev *Device, mem *state.Memory, errno syscall.Errno, stop <-chan struct{}) (gone bool, err error) {
 	a := answerer{fd: dev.FD, status: gofuse.Status(errno)}

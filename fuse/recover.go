@@ -88,8 +88,8 @@ func (s *Session) Recover(t *fdtable.Table) (*Recovered, error) {
 	s.bridge = newBridge(s, t)
 	r := &recovery{s: s, t: t, rec: &Recovered{ByOp: map[string]int{}}}
 	s.recovered.Store(r.rec)
-	if !s.mem.Durable() {
-		return r.rec, nil
+	if !s.mem.Durable() && !s.opts.Resend {
+		return r.rec, nil // nobody was there before
 	}
 	for i, u := range s.mem.Early() {
 		s.running.interrupt(u)
