@@ -17,6 +17,9 @@
 // Ticks are remembered in cells that files share and that outlive the Inode: an
 // answer may come for a file that was closed and forgotten meanwhile.
 //
+// What another client changed, and a brick that went away, count as such a change
+// when an event tells of them.
+//
 // Attributes that a change itself returns are kept if it was the only one, and of
 // names that were made. Fops that name their object by parent and name end with a
 // tick for what they say they changed, and for everything if they failed, since

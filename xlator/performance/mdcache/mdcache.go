@@ -38,7 +38,7 @@ func options() []xlator.Option {
 			Help: "Whether to keep " + strings.Join(x.xattrs, ", ") + "."})
 	}
 	for _, o := range []struct{ name, def, why string }{
-		{"cache-invalidation", "off", "bricks do not tell clients of changes yet, so md-cache-timeout alone bounds the age of an answer"},
+		{"cache-invalidation", "off", "what a brick tells of changes by others is always heard"},
 		{"global-cache-invalidation", "on", "the kernel's caches are bounded by the mount's timeouts"},
 		{"force-readdirp", "on", "the mount decides between READDIR and READDIRP"},
 		{"md-cache-statfs", "off", "STATFS always asks the bricks"},

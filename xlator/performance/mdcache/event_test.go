@@ -1,0 +1,60 @@
+package mdcache
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/xlator"
+)
+
+// Another client changes the file, and the brick tells: before, and while an answer
+// is on its way.
+func TestEventsAreHeard(t *testing.T) {
+	for name, event := range map[string]func(g xlator.GFID) xlator.Event{
+		"invalidation": func(g xlator.GFID) xlator.Event {
+			return xlator.Event{Kind: xlator.Invalidate, File: g, Stale: xlator.StaleAttr}
+		},
+		"child down": func(xlator.GFID) xlator.Event { return xlator.Event{Kind: xlator.ChildDown} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := build(t, map[string]string{"md-cache-timeout": "600", "xattr-cache-list": "user.x"})
+			i := w.create("f").Inode()
+			other := w.create("other").Inode()
+			elsewhere := func(mode uint32) {
+				_, err := w.leaf.Setattr(xlator.Internal(), &xlator.SetattrReq{Inode: i, Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: mode}})
+				w.must(err)
+				if !w.x.Notified(w.p, event(i.GFID())) {
+					t.Error("its parents are not told")
+				}
+			}
+			get := func() error {
+				_, err := w.x.Getxattr(xlator.Internal(), &xlator.GetxattrReq{Inode: i, Name: "user.x"})
+				return err
+			}
+			if xlator.Errno(get()) != unix.ENODATA || !w.cached(i) || !w.cached(other) {
+				t.Fatal("nothing was kept")
+			}
+			d := &xlator.Dict{}
+			d.SetBytes("user.x", []byte("1"))
+			_, err := w.leaf.Setxattr(xlator.Internal(), &xlator.SetxattrReq{Inode: i, Xattrs: d})
+			w.must(err)
+			elsewhere(0o600)
+			w.right(i)
+			if err := get(); err != nil {
+				t.Errorf("extended attribute: %v", err)
+			}
+			if name == "invalidation" && !w.cached(other) {
+				t.Error("another file was forgotten as well")
+			}
+			elsewhere(0o601)
+			g := w.p.gate(xlator.FopStat, true)
+			done := async(func() { w.stat(i) })
+			g.wait(t)
+			elsewhere(0o602)
+			close(g.open)
+			w.ended(done)
+			w.right(i)
+		})
+	}
+}
