@@ -228,6 +228,8 @@ func (s *Store) see(a Asked, i *xlator.Inode, attr *xlator.Iatt) *record {
 	}
 	name := Name{}
 	if r != nil {
+		// Answers that are on their way are of a file that was another one.
+		s.changes.Changed(g)
 		name = r.name
 		s.drop(r)
 	}

@@ -3,8 +3,6 @@ package contenttest
 import (
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/holdfast/holdfast/xlator"
 )
 
@@ -15,17 +13,15 @@ func Phases(t *testing.T, s Subject) {
 	for _, phase := range []xlator.PhaseName{xlator.PhaseSettling, xlator.PhaseDraining} {
 		t.Run(phase.String(), func(t *testing.T) {
 			w := s.Build(t)
-			fd := w.Open(w.Create("f", Fill(1, 5000)), unix.O_RDWR)
-			defer w.X.Release(fd)
+			fd := s.open(w)
+			defer w.Release(fd)
 			seen := func(what string) {
 				t.Helper()
-				w.PutBelow(fd, 0, Fill(byte(w.mtime+2), 5000))
-				if w.Read(fd, 0, 20000) != w.Truth(fd, 0, 20000) {
-					t.Errorf("%s: a change below is not seen", what)
-				}
+				w.PutBelow(fd, s.Base, Fill(byte(w.mtime+2), 5000))
+				s.right(w, fd, what)
 			}
 			s.Warm(w, fd)
-			if !w.Cached(fd, 0, 5000) {
+			if !w.Cached(fd, s.Base, 5000) {
 				t.Fatal("nothing was kept while serving")
 			}
 			w.Phase.Set(phase)
@@ -35,12 +31,12 @@ func Phases(t *testing.T, s Subject) {
 			w.Phase.Set(xlator.PhaseServing)
 			seen("kept while transparent, used after")
 			s.Warm(w, fd)
-			if !w.Cached(fd, 0, 5000) {
+			if !w.Cached(fd, s.Base, 5000) {
 				t.Error("nothing is kept while serving again")
 			}
 			for _, across := range []struct{ from, to xlator.PhaseName }{{xlator.PhaseServing, phase}, {phase, xlator.PhaseServing}} {
 				w.Phase.Set(across.from)
-				g := w.P.Gate(s.Fop, true)
+				g := s.gate(w)
 				w.Tell(xlator.Event{Kind: xlator.ChildDown}) // forget
 				read := Async(func() { s.Fetch(w, fd) })
 				g.Wait(t)
@@ -66,33 +62,29 @@ func Events(t *testing.T, s Subject) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := s.Build(t)
-			fd := w.Open(w.Create("f", Fill(1, 5000)), unix.O_RDWR)
-			defer w.X.Release(fd)
+			fd := s.open(w)
+			defer w.Release(fd)
 			change := func(what string) {
 				t.Helper()
-				w.PutBelow(fd, 0, Fill(byte(w.mtime+2), 5000))
+				w.PutBelow(fd, s.Base, Fill(byte(w.mtime+2), 5000))
 				w.Tell(event(fd.Inode().GFID()))
-				if w.Read(fd, 0, 20000) != w.Truth(fd, 0, 20000) {
-					t.Errorf("%s: the change is not seen", what)
-				}
+				s.right(w, fd, what)
 			}
 			s.Warm(w, fd)
-			if !w.Cached(fd, 0, 5000) {
+			if !w.Cached(fd, s.Base, 5000) {
 				t.Fatal("nothing was kept")
 			}
 			change("kept before")
 			w.Tell(xlator.Event{Kind: xlator.ChildDown})
-			g := w.P.Gate(s.Fop, true)
+			g := s.gate(w)
 			read := Async(func() { s.Fetch(w, fd) })
 			g.Wait(t)
-			w.PutBelow(fd, 0, Fill(99, 5000))
+			w.PutBelow(fd, s.Base, Fill(99, 5000))
 			w.Tell(event(fd.Inode().GFID()))
 			g.Open()
 			w.Ended(read)
 			for range 3 {
-				if w.Read(fd, 0, 20000) != w.Truth(fd, 0, 20000) {
-					t.Error("an answer that was on its way was kept")
-				}
+				s.right(w, fd, "an answer that was on its way")
 			}
 		})
 	}

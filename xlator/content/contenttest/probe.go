@@ -21,6 +21,7 @@ type Probe struct {
 
 	// constant after construction
 	quit chan struct{} // closed at the end of the test
+	end  sync.Once
 
 	// atomic
 	Count [xlator.FopCount]atomic.Int64
@@ -35,7 +36,8 @@ type Probe struct {
 type Gate struct {
 	fop     xlator.Fop
 	after   bool
-	Err     error // instead of the answer; set before the request comes
+	Err     error          // instead of the answer; set before the request comes
+	match   func(any) bool // which requests; nil: all
 	arrived chan struct{}
 	open    chan struct{}
 }
@@ -46,9 +48,10 @@ func newProbe(child xlator.Fops) *Probe {
 	return p
 }
 
-// Gate sets one up for the next request of that kind.
-func (p *Probe) Gate(f xlator.Fop, after bool) *Gate {
-	g := &Gate{fop: f, after: after, arrived: make(chan struct{}), open: make(chan struct{})}
+// Gate sets one up for the next request of that kind that matches, if match is not
+// nil.
+func (p *Probe) Gate(f xlator.Fop, after bool, match func(req any) bool) *Gate {
+	g := &Gate{fop: f, after: after, match: match, arrived: make(chan struct{}), open: make(chan struct{})}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gates = append(p.gates, g)
@@ -71,12 +74,15 @@ func (g *Gate) Wait(t testing.TB) {
 	}
 }
 
+// stop opens all gates for good.
+func (p *Probe) stop() { p.end.Do(func() { close(p.quit) }) }
+
 // take removes and returns the first gate for that.
-func (p *Probe) take(f xlator.Fop, after bool) *Gate {
+func (p *Probe) take(f xlator.Fop, after bool, req any) *Gate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, g := range p.gates {
-		if g.fop == f && g.after == after {
+		if g.fop == f && g.after == after && (g.match == nil || g.match(req)) {
 			p.gates = append(p.gates[:n], p.gates[n+1:]...)
 			return g
 		}
@@ -84,24 +90,24 @@ func (p *Probe) take(f xlator.Fop, after bool) *Gate {
 	return nil
 }
 
-func (p *Probe) around(_ context.Context, f xlator.Fop, _ any, next func() error) error {
+func (p *Probe) around(_ context.Context, f xlator.Fop, req any, next func() error) error {
 	p.Count[f].Add(1)
-	if err := p.pass(f, false); err != nil {
+	if err := p.pass(f, false, req); err != nil {
 		return err
 	}
 	if err := next(); err != nil {
 		return err
 	}
-	return p.pass(f, true)
+	return p.pass(f, true, req)
 }
 
-func (p *Probe) pass(f xlator.Fop, after bool) error {
+func (p *Probe) pass(f xlator.Fop, after bool, req any) error {
 	if n := p.turns.Load(); n > 0 {
 		for range int64(p.dice.Add(0x9e3779b97f4a7c15)>>33) % n {
 			runtime.Gosched()
 		}
 	}
-	g := p.take(f, after)
+	g := p.take(f, after, req)
 	if g == nil {
 		return nil
 	}

@@ -4,46 +4,44 @@ import (
 	"fmt"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/holdfast/holdfast/xlator"
 )
 
 // Change is a fop that changes the content of a file.
 type Change struct {
 	Fop xlator.Fop
-	Do  func(w *World, fd *xlator.FD) error
+	Do  func(w *World, fd *xlator.FD, base int64) error
 }
 
 func justErr[T any](_ T, err error) error { return err }
 
-// Changes is every fop that changes content. The file has 5000 bytes.
+// Changes is every fop that changes content. The file has 5000 bytes behind base.
 func Changes() map[string]Change {
 	ctx := xlator.Internal()
 	return map[string]Change{
-		"write": {xlator.FopWritev, func(w *World, fd *xlator.FD) error {
-			return justErr(w.X.Writev(ctx, &xlator.WritevReq{FD: fd, Offset: 10, Payload: xlator.Payload{Bytes: []byte("after")}}))
+		"write": {xlator.FopWritev, func(w *World, fd *xlator.FD, base int64) error {
+			return justErr(w.X.Writev(ctx, &xlator.WritevReq{FD: fd, Offset: base + 10, Payload: xlator.Payload{Bytes: []byte("after")}}))
 		}},
-		"append": {xlator.FopWritev, func(w *World, fd *xlator.FD) error {
-			return justErr(w.X.Writev(ctx, &xlator.WritevReq{FD: fd, Offset: 5000, Payload: xlator.Payload{Bytes: []byte("after")}}))
+		"append": {xlator.FopWritev, func(w *World, fd *xlator.FD, base int64) error {
+			return justErr(w.X.Writev(ctx, &xlator.WritevReq{FD: fd, Offset: base + 5000, Payload: xlator.Payload{Bytes: []byte("after")}}))
 		}},
-		"truncate": {xlator.FopTruncate, func(w *World, fd *xlator.FD) error {
-			return justErr(w.X.Truncate(ctx, &xlator.TruncateReq{Inode: fd.Inode(), Size: 3}))
+		"truncate": {xlator.FopTruncate, func(w *World, fd *xlator.FD, base int64) error {
+			return justErr(w.X.Truncate(ctx, &xlator.TruncateReq{Inode: fd.Inode(), Size: uint64(base) + 3}))
 		}},
-		"ftruncate": {xlator.FopFtruncate, func(w *World, fd *xlator.FD) error {
-			return justErr(w.X.Ftruncate(ctx, &xlator.FtruncateReq{FD: fd, Size: 9000}))
+		"ftruncate": {xlator.FopFtruncate, func(w *World, fd *xlator.FD, base int64) error {
+			return justErr(w.X.Ftruncate(ctx, &xlator.FtruncateReq{FD: fd, Size: uint64(base) + 9000}))
 		}},
-		"fallocate": {xlator.FopFallocate, func(w *World, fd *xlator.FD) error {
-			return justErr(w.X.Fallocate(ctx, &xlator.FallocateReq{FD: fd, Len: 10000}))
+		"fallocate": {xlator.FopFallocate, func(w *World, fd *xlator.FD, base int64) error {
+			return justErr(w.X.Fallocate(ctx, &xlator.FallocateReq{FD: fd, Offset: base, Len: 10000}))
 		}},
-		"discard": {xlator.FopDiscard, func(w *World, fd *xlator.FD) error {
-			return justErr(w.X.Discard(ctx, &xlator.DiscardReq{FD: fd, Len: 4096}))
+		"discard": {xlator.FopDiscard, func(w *World, fd *xlator.FD, base int64) error {
+			return justErr(w.X.Discard(ctx, &xlator.DiscardReq{FD: fd, Offset: base, Len: 4096}))
 		}},
-		"zerofill": {xlator.FopZerofill, func(w *World, fd *xlator.FD) error {
-			return justErr(w.X.Zerofill(ctx, &xlator.ZerofillReq{FD: fd, Len: 100}))
+		"zerofill": {xlator.FopZerofill, func(w *World, fd *xlator.FD, base int64) error {
+			return justErr(w.X.Zerofill(ctx, &xlator.ZerofillReq{FD: fd, Offset: base, Len: 100}))
 		}},
-		"copy": {xlator.FopCopyFileRange, func(w *World, fd *xlator.FD) error {
-			return justErr(w.X.CopyFileRange(ctx, &xlator.CopyFileRangeReq{Src: fd, Dst: fd, SrcOff: 4000, Len: 500}))
+		"copy": {xlator.FopCopyFileRange, func(w *World, fd *xlator.FD, base int64) error {
+			return justErr(w.X.CopyFileRange(ctx, &xlator.CopyFileRangeReq{Src: fd, Dst: fd, SrcOff: base + 4000, DstOff: base, Len: 500}))
 		}},
 	}
 }
@@ -56,76 +54,74 @@ func Stale(t *testing.T, s Subject) {
 		for change, c := range Changes() {
 			t.Run(name+"/"+change, func(t *testing.T) {
 				w := s.Build(t)
-				fd := w.Open(w.Create("f", Fill(1, 5000)), unix.O_RDWR)
-				defer w.X.Release(fd)
+				fd := s.open(w)
+				defer w.Release(fd)
 				f(t, w, fd, c)
 			})
 		}
 	}
-	right := func(t *testing.T, w *World, fd *xlator.FD) {
-		t.Helper()
+	right := func(w *World, fd *xlator.FD) {
+		w.T.Helper()
 		for range 3 { // whatever is asked for after the change may be kept
-			if got, want := w.Read(fd, 0, 20000), w.Truth(fd, 0, 20000); got != want {
-				t.Fatalf("read %d bytes, the brick has %d, or others", len(got), len(want))
-			}
+			s.right(w, fd, "after the change")
 		}
 	}
 	each("change is seen at once", func(t *testing.T, w *World, fd *xlator.FD, c Change) {
 		s.Warm(w, fd)
-		if !w.Cached(fd, 0, 5000) {
+		if !w.Cached(fd, s.Base, 5000) {
 			t.Fatal("nothing was kept")
 		}
-		w.Must(c.Do(w, fd))
-		right(t, w, fd)
+		w.Must(c.Do(w, fd, s.Base))
+		right(w, fd)
 	})
 	each("answer from before a change", func(t *testing.T, w *World, fd *xlator.FD, c Change) {
 		s.Prepare(w)
-		g := w.P.Gate(s.Fop, true)
+		g := s.gate(w)
 		read := Async(func() { s.Fetch(w, fd) })
 		g.Wait(t)
-		w.Must(c.Do(w, fd))
+		w.Must(c.Do(w, fd, s.Base))
 		g.Open()
 		w.Ended(read)
-		right(t, w, fd)
+		right(w, fd)
 	})
 	for _, after := range []bool{false, true} {
 		each(fmt.Sprintf("read during a change/the child has done it %v", after), func(t *testing.T, w *World, fd *xlator.FD, c Change) {
 			s.Warm(w, fd)
-			g := w.P.Gate(c.Fop, after)
-			change := Async(func() { w.Must(c.Do(w, fd)) })
+			g := w.P.Gate(c.Fop, after, nil)
+			change := Async(func() { w.Must(c.Do(w, fd, s.Base)) })
 			g.Wait(t)
 			s.Warm(w, fd)
-			w.Read(fd, 0, 20000)
+			w.Read(fd, s.Base, 20000)
 			g.Open()
 			w.Ended(change)
-			right(t, w, fd)
+			right(w, fd)
 		})
 	}
 	each("read ends in the middle of a change", func(t *testing.T, w *World, fd *xlator.FD, c Change) {
 		s.Prepare(w)
-		r, g := w.P.Gate(s.Fop, true), w.P.Gate(c.Fop, false)
+		r, g := s.gate(w), w.P.Gate(c.Fop, false, nil)
 		read := Async(func() { s.Fetch(w, fd) })
 		r.Wait(t)
-		change := Async(func() { w.Must(c.Do(w, fd)) })
+		change := Async(func() { w.Must(c.Do(w, fd, s.Base)) })
 		g.Wait(t)
 		r.Open()
 		w.Ended(read)
 		g.Open()
 		w.Ended(change)
-		right(t, w, fd)
+		right(w, fd)
 	})
 	each("change ends in the middle of a read", func(t *testing.T, w *World, fd *xlator.FD, c Change) {
 		s.Prepare(w)
-		g := w.P.Gate(c.Fop, false)
-		change := Async(func() { w.Must(c.Do(w, fd)) })
+		g := w.P.Gate(c.Fop, false, nil)
+		change := Async(func() { w.Must(c.Do(w, fd, s.Base)) })
 		g.Wait(t)
-		r := w.P.Gate(s.Fop, true)
+		r := s.gate(w)
 		read := Async(func() { s.Fetch(w, fd) })
 		r.Wait(t)
 		g.Open()
 		w.Ended(change)
 		r.Open()
 		w.Ended(read)
-		right(t, w, fd)
+		right(w, fd)
 	})
 }

@@ -22,21 +22,39 @@ type Subject struct {
 	Leaf xlatortest.Leaf
 	// Between, if not nil, puts something between the probe and the brick.
 	Between func(*World, xlator.Fops) xlator.Fops
+	// Base is where the part of the file begins that is changed and read.
+	Base int64
 	// Warm has the subject keep what it can of the file f; it must then answer a
-	// read of it from memory.
+	// read of 5000 bytes at Base, the end of the file, from memory.
 	Warm func(w *World, fd *xlator.FD)
 	// Prepare does what has to come before Fetch, and Fetch has the subject ask
 	// the child for content by a Fop. nil: a lookup, and a read by READV.
 	Prepare func(w *World)
 	Fetch   func(w *World, fd *xlator.FD)
 	Fop     xlator.Fop
+	Match   func(req any) bool // which request by Fop; nil: the first
+}
+
+func (s *Subject) gate(w *World) *Gate { return w.P.Gate(s.Fop, true, s.Match) }
+
+// open makes the file f and opens it.
+func (s *Subject) open(w *World) *xlator.FD {
+	return w.Open(w.Create("f", Fill(1, int(s.Base)+5000)), unix.O_RDWR)
+}
+
+// right demands that a read gives what the brick has.
+func (s *Subject) right(w *World, fd *xlator.FD, what string) {
+	w.T.Helper()
+	if got, want := w.Read(fd, s.Base, 20000), w.Truth(fd, s.Base, 20000); got != want {
+		w.T.Errorf("%s: read %d bytes, the brick has %d, or others", what, len(got), len(want))
+	}
 }
 
 // byRead fills in how content is asked for if the test does not say it.
 func (s *Subject) byRead() {
 	if s.Fetch == nil {
 		s.Prepare = func(w *World) { w.Lookup("f") }
-		s.Fetch = func(w *World, fd *xlator.FD) { w.Read(fd, 0, 20000) }
+		s.Fetch = func(w *World, fd *xlator.FD) { w.Read(fd, s.Base, 20000) }
 		s.Fop = xlator.FopReadv
 	}
 }
@@ -72,7 +90,7 @@ func (s Subject) Build(t testing.TB) *World {
 	w.X = w.Add(&typ, s.Options, w.P)
 	w.Start()
 	w.Root = w.World.Root(w.X)
-	t.Cleanup(func() { close(w.P.quit) })
+	t.Cleanup(w.P.stop)
 	return w
 }
 
@@ -114,6 +132,12 @@ func (w *World) Open(i *xlator.Inode, flags uint32) *xlator.FD {
 	rep, err := w.X.Open(xlator.Internal(), &xlator.OpenReq{Inode: i, Flags: flags, Base: w.base})
 	w.Must(err)
 	return rep.FD
+}
+
+// Release ends an FD at the end of a test: what is held goes on.
+func (w *World) Release(fd *xlator.FD) {
+	w.P.stop()
+	w.X.Release(fd)
 }
 
 // Lookup looks a name in the root up through the subject.
