@@ -63,7 +63,7 @@
 //
 // A reply is recorded unless the operation may simply be repeated (see
 // repeatable); the cursor of the write errors that it tells of before that, and
-// with the base fd after it was written. What a translator decides before acting
+// with the base fd between that and the write. What a translator decides before acting
 // (xlator.Journal) goes into the entry, too.
 //
 // Session.Recover brings to an end what it finds: INTERRUPTs, replies, owed

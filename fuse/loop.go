@@ -239,6 +239,11 @@ func (s *Session) send(r *request, parts ...[]byte) {
 	if r.slot.entry != nil {
 		r.record(parts)
 	}
+	if r.told != nil {
+		// The recorded reply will tell of the error, whoever writes it. Once it
+		// is written the application may close the file.
+		r.told.CommitCursor()
+	}
 	if statusOf(parts[0]) == unix.ENOSYS {
 		s.noteENOSYS(r.op)
 	}
@@ -247,9 +252,6 @@ func (s *Session) send(r *request, parts ...[]byte) {
 		_, err = unix.Write(s.fd, parts[0])
 	} else {
 		_, err = unix.Writev(s.fd, parts)
-	}
-	if r.told != nil {
-		r.told.CommitCursor()
 	}
 	switch {
 	case err == nil, errors.Is(err, unix.ENODEV):
