@@ -324,15 +324,26 @@ func (m *manager) take(text string, fds []int) {
 	}
 }
 
-// stored lists what is stored, and the environment for the next process.
+// stored duplicates what is stored, for the caller to close, since what is
+// stored may be removed at any time; env is the environment of the next process.
 func (m *manager) stored() (files []*os.File, env []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	names := slices.Sorted(maps.Keys(m.fds))
 	for _, n := range names {
-		files = append(files, m.fds[n])
+		fd, err := unix.FcntlInt(m.fds[n].Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			m.t.Fatalf("duplicate %s: %v", n, err)
+		}
+		files = append(files, os.NewFile(uintptr(fd), n))
 	}
 	return files, []string{fmt.Sprintf("LISTEN_FDS=%d", len(files)), "LISTEN_FDNAMES=" + strings.Join(names, ":")}
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
 
 func (m *manager) waitReady() {
@@ -358,6 +369,8 @@ func TestServiceManagerKeepsTheDescriptors(t *testing.T) {
 	a.goesOn()
 	if files, _ := m.stored(); len(files) != 5 { // its socket, the device, the memory, the control socket, the brick's lock
 		t.Errorf("%d descriptors are stored", len(files))
+	} else {
+		closeAll(files)
 	}
 	for range 2 {
 		pid := w.status().Process.PID
@@ -365,6 +378,7 @@ func TestServiceManagerKeepsTheDescriptors(t *testing.T) {
 		w.kill(pid)
 		files, env := m.stored()
 		s = w.serviceAt(socket, append(env, notify), files...)
+		closeAll(files)
 		m.waitReady()
 		s.becomes("waiting")
 		s.join()
