@@ -1,6 +1,7 @@
 package contenttest
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -31,6 +32,7 @@ const modelSize = 600 << 10
 // of what it did, in any phase and with any of these options, and expects each read
 // to give what was written last.
 func Model(t *testing.T, s Subject, options ...map[string]string) {
+	fewer(t)
 	for _, procs := range []int{1, 2} {
 		t.Run(fmt.Sprint(procs), func(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
@@ -50,6 +52,20 @@ func Model(t *testing.T, s Subject, options ...map[string]string) {
 				w.Leaf.Release(m.below)
 			})
 		})
+	}
+}
+
+// modelRuns is how many histories a run without -rapid.checks takes: each is of
+// hundreds of steps on a slow child.
+const modelRuns = "12"
+
+// fewer leaves a number that was asked for alone.
+func fewer(t *testing.T) {
+	t.Helper()
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set(modelRuns); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
