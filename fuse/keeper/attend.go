@@ -154,7 +154,9 @@ func (k *Keeper) workerGone(h happening) {
 		if k.trouble.Since.IsZero() {
 			k.trouble.Since = time.Now()
 		}
-		k.trouble.Error = why
+		if !w.killed || k.trouble.Error == "" { // else the reason is older
+			k.trouble.Error = why
+		}
 	}
 	k.mem.SetDeath(death == Crashed)
 	if k.state.Trial {

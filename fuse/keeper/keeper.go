@@ -50,7 +50,8 @@ type Keeper struct {
 	pause   timer
 	late    timer
 	upgrade *upgrade
-	stop    func() // ends answering with EIO; nil: not doing it
+	asked   *upgrade // for when a worker serves
+	stop    func()   // ends answering with EIO; nil: not doing it
 	trouble Trouble
 	failure error // of a mount that nobody has served
 }
@@ -128,6 +129,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer given()
 	for k.state.Phase != Ended {
 		k.handle(<-k.events)
+		k.beginUpgrade()
 	}
 	close(k.over)
 	k.end()

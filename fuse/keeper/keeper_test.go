@@ -328,7 +328,33 @@ func TestUpgrades(t *testing.T) {
 		t.Fatal(err)
 	}
 	wg.Wait()
-	b.end(b.workers(8)[7])
+	// Asked for while no worker serves: it is done when one does.
+	b.remove("drains for ever")
+	n = b.workers(8)[7]
+	if err := unix.Kill(n, unix.SIGSTOP); err != nil { // so that it is not gone at once
+		t.Fatal(err)
+	}
+	b.write("hangs early")
+	if err := unix.Kill(n, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); b.phase() != Starting; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no other is started")
+		}
+	}
+	asked := make(chan Outcome, 1)
+	p, err := OpenProgram("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.k.Upgrade(p, 0, func(o Outcome) { asked <- o })
+	b.remove("hangs early")
+	b.k.post(happening{do: func() { b.k.worker.signal(unix.SIGKILL) }}) // the one that hangs
+	if o := <-asked; o.Error != "" {
+		t.Errorf("%+v", o)
+	}
+	b.end(b.workers(10)[9])
 }
 
 func (b *bench) phase() Phase {

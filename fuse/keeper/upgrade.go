@@ -37,7 +37,7 @@ func (k *Keeper) upgradeFrom(m Message, fds []int) (rest []int) {
 }
 
 func (k *Keeper) askUpgrade(p *Program, limit time.Duration, reply func(Outcome)) {
-	if k.state.Phase != Serving && k.state.Phase != Dead {
+	if k.upgrade != nil || k.asked != nil || k.state.Phase == Ended {
 		p.close()
 		reply(Outcome{Old: k.program.Version, Error: fmt.Sprintf("not now: the mount is %s; the old program goes on", k.state.Phase)})
 		return
@@ -45,8 +45,24 @@ func (k *Keeper) askUpgrade(p *Program, limit time.Duration, reply func(Outcome)
 	if limit <= 0 {
 		limit = DefaultUpgradeLimit
 	}
-	k.upgrade = &upgrade{program: p, limit: limit, began: time.Now(), reply: reply}
-	k.step(Event{What: EvUpgrade})
+	k.asked = &upgrade{program: p, limit: limit, began: time.Now(), reply: reply}
+	k.beginUpgrade()
+}
+
+// beginUpgrade begins one that was asked for, once there is a worker to be
+// replaced, or there will be none.
+func (k *Keeper) beginUpgrade() {
+	u := k.asked
+	switch {
+	case u == nil:
+	case k.state.Phase == Serving || k.state.Phase == Dead:
+		k.asked, k.upgrade = nil, u
+		k.step(Event{What: EvUpgrade})
+	case k.state.Phase == Ended:
+		k.asked = nil
+		u.program.close()
+		u.reply(Outcome{Old: k.program.Version, Error: "the mount is gone"})
+	}
 }
 
 // startNew starts a worker of the new program beside the old.

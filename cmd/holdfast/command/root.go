@@ -33,6 +33,9 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// errSaid is an error that has been told already.
+var errSaid = errors.New("see the log")
+
 // mountFailed marks an error as the mount's, not the caller's.
 func mountFailed(err error) error {
 	if err == nil {
@@ -58,7 +61,9 @@ func Main(args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, oneLine(root.Name(), err))
+	if err != errSaid {
+		fmt.Fprintln(os.Stderr, oneLine(root.Name(), err))
+	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}

@@ -31,7 +31,10 @@ func newWorker() *cobra.Command {
 				link.End(err)
 				return err
 			}
-			return daemon.Work(cfg, link)
+			if daemon.Work(cfg, link) != nil {
+				return errSaid
+			}
+			return nil
 		},
 	}
 }

@@ -27,6 +27,9 @@ func Servers(v glusterd.Volume, o *mountopt.Options) glusterd.Config {
 // volume of theirs.
 func (d *Daemon) openServers() error {
 	src, err := source.Open(d.cfg.Source)
+	if d.mem.Worker() > 1 && src.Remote == "" {
+		return nil // whatever has become of a file: it is not needed now
+	}
 	if err != nil || src.Remote == "" {
 		return err
 	}
