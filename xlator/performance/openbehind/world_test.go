@@ -142,31 +142,8 @@ func (w *world) must(err error) {
 	}
 }
 
-func (w *world) reconfigure(opts map[string]string) {
-	w.t.Helper()
-	v, err := Type().Defaults()
-	w.must(err)
-	for name, text := range opts {
-		o, ok := Type().FindOption(name)
-		if !ok {
-			w.t.Fatalf("no option %s", name)
-		}
-		v[o.Name], err = o.Parse(text)
-		w.must(err)
-	}
-	w.must(w.x.Reconfigure(v))
-}
-
 func (w *world) name(dir *xlator.Inode, n string) xlator.MakeReq {
 	return xlator.MakeReq{Parent: dir, Name: n, GFID: xlator.NewGFID(), Mode: 0o644}
-}
-
-func (w *world) create(x xlator.Fops, dir *xlator.Inode, n string) error {
-	rep, err := x.Create(xlator.Internal(), &xlator.CreateReq{MakeReq: w.name(dir, n), Flags: unix.O_RDWR, Base: w.base.Add(1)})
-	if err == nil {
-		x.Release(rep.FD)
-	}
-	return err
 }
 
 func unlink(x xlator.Fops, dir *xlator.Inode, n string) error {
