@@ -22,7 +22,7 @@ func load(t *testing.T, dir string, kinds ...string) (ps []*workload.Process) {
 	t.Helper()
 	hfload := mnt.BuildPlain(t, "tests/hfload")
 	for i, kind := range kinds {
-		cfg := workload.Config{Kind: kind, Dir: filepath.Join(dir, fmt.Sprintf("%d-%s", i, kind)), ID: i, Seed: uint64(i), Partner: hfload, N: 500}
+		cfg := workload.Config{Kind: kind, Dir: filepath.Join(dir, fmt.Sprintf("%d-%s", i, kind)), ID: i, Seed: uint64(i), Partner: hfload, N: 500, Progress: 100 * time.Millisecond}
 		ok(t, os.Mkdir(cfg.Dir, 0o755))
 		ps = append(ps, mnt.LoadWith(t, hfload, cfg))
 	}
@@ -59,7 +59,8 @@ func TestNoApplicationNoticesBrickRestarts(t *testing.T) {
 	l := lab.Start(t)
 	v := l.Volume("one")
 	m := mount(t, l, v)
-	ps := load(t, m.Dir, "writer", "reader", "appender", "renamer", "walker", "xattr", "locker", "truncater")
+	// Not those that keep files open whose names they remove: those are lost.
+	ps := load(t, m.Dir, "reader", "appender", "walker", "xattr", "locker", "truncater", "mmap", "direct")
 	for range 10 {
 		v.Bricks[0].Kill()
 		v.StartForce()
@@ -82,6 +83,26 @@ func ops(ps []*workload.Process) (n int64) {
 		n += p.Last().Ops
 	}
 	return n
+}
+
+// TestLocksExcludeAcrossBrickRestarts: also where signals interrupt those who wait.
+func TestLocksExcludeAcrossBrickRestarts(t *testing.T) {
+	l := lab.Start(t)
+	v := l.Volume("one")
+	m := mount(t, l, v)
+	ps := load(t, m.Dir, "locker", "locker", "locker", "locker")
+	for range 6 {
+		v.Bricks[0].Kill()
+		v.StartForce()
+		done := ops(ps)
+		for end := time.Now().Add(20 * time.Second); ops(ps) < done+int64(500*len(ps)) && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			working(t, ps)
+		}
+	}
+	finish(t, ps)
+	if d := sessions(t, m)[0]; d.LocksLost != 0 || d.LocksHeld != 0 || d.LocksWaiting != 0 {
+		t.Errorf("the session: %+v", d)
+	}
 }
 
 // TestBrickIsUsedAsSoonAsItIsBack.

@@ -63,8 +63,6 @@ func (s *session) dump() Dump {
 		d.Open += len(f.remotes)
 	}
 	s.opened.mu.Unlock()
-	s.tickets.mu.Lock()
-	d.LocksWaiting = s.tickets.n
-	s.tickets.mu.Unlock()
+	d.LocksWaiting = s.waiting()
 	return d
 }

@@ -86,26 +86,66 @@ func (s *session) find(dir xlator.GFID, name string) (xdr.LookupRep, error) {
 	return rep, err
 }
 
-// made carries out what makes an object that is not opened.
-func (c *Client) made(ctx context.Context, fop xdr.Fop, r *xlator.MakeReq, g xlator.GFID, req xdr.Message) (*xlator.EntryRep, error) {
-	return c.named(ctx, fop, r.Parent.GFID(), r.Name, g, timesMake, req)
+// heal is find for a name that has no gfid: it gets this one. A brick that was
+// killed while it made something leaves such names, and so does who puts files
+// into a brick's folder.
+func (s *session) heal(dir xlator.GFID, name string, g xlator.GFID) (xdr.LookupRep, error) {
+	var rep xdr.LookupRep
+	req := &xdr.LookupReq{Parent: dir, Name: name, Xdata: xdr.Dict{xdr.DictGFID("gfid-req", xdr.GFID(g))}}
+	err := s.do(xlator.Internal(), &exchange{fop: xdr.FopLookup, req: req, rep: &rep, own: true})
+	return rep, err
 }
 
-// named carries out what gives the object g a name. A name that bears it already
-// when the outcome is unknown was given by this very request.
-func (c *Client) named(ctx context.Context, fop xdr.Fop, dir xlator.GFID, name string, g xlator.GFID, times rpc.TimeFlags, req xdr.Message) (*xlator.EntryRep, error) {
-	var rep xdr.EntryRep
-	x := exchange{fop: fop, req: req, rep: &rep, times: times}
-	x.resolve = func() (bool, error) {
-		found, err := c.s.find(dir, name)
-		if err != nil || found.Stat.GFID != g {
-			return false, unlessAbsent(err)
-		}
-		c.s.counts.resolved.Add(1)
-		rep = xdr.EntryRep{Stat: found.Stat, Postparent: found.Postparent}
-		return true, nil
+// madeBefore looks whether the name is that of the object g, which a request whose
+// outcome is unknown was to make. A brick that was killed over it may not have come
+// to giving it to its owner.
+func (s *session) madeBefore(ctx context.Context, dir xlator.GFID, name string, g xlator.GFID) (found xdr.LookupRep, ours bool, err error) {
+	found, err = s.find(dir, name)
+	if errors.Is(err, syscall.ENODATA) {
+		found, err = s.heal(dir, name, g)
 	}
-	if err := c.do(ctx, &x, dir, name); err != nil {
+	if err != nil || found.Stat.GFID != g {
+		return found, false, unlessAbsent(err)
+	}
+	s.counts.resolved.Add(1)
+	call := xlator.CallFrom(ctx)
+	uid, gid := call.UID, call.GID
+	if found.Postparent.Mode&unix.S_ISGID != 0 {
+		gid = found.Postparent.GID
+	}
+	if found.Stat.UID == uid && found.Stat.GID == gid {
+		return found, true, nil
+	}
+	var rep xdr.AttrRep
+	req := &xdr.SetattrReq{GFID: g, Attr: xdr.Iatt{UID: uid, GID: gid}, Valid: xdr.SetattrUID | xdr.SetattrGID}
+	if err := s.do(xlator.Internal(), &exchange{fop: xdr.FopSetattr, req: req, rep: &rep, own: true, times: timesChange}); err != nil {
+		return found, false, err
+	}
+	found.Stat = rep.Post
+	return found, true, nil
+}
+
+// made carries out what makes an object that is not opened.
+func (c *Client) made(ctx context.Context, fop xdr.Fop, r *xlator.MakeReq, g xlator.GFID, req xdr.Message) (*xlator.EntryRep, error) {
+	dir := r.Parent.GFID()
+	return c.named(ctx, fop, dir, r.Name, g, timesMake, req, func() (xdr.LookupRep, bool, error) { return c.s.madeBefore(ctx, dir, r.Name, g) })
+}
+
+// named carries out what gives an object a name. before looks whether a request
+// whose outcome is unknown has done so.
+func (c *Client) named(ctx context.Context, fop xdr.Fop, dir xlator.GFID, name string, g xlator.GFID, times rpc.TimeFlags, req xdr.Message,
+	before func() (xdr.LookupRep, bool, error)) (*xlator.EntryRep, error) {
+	var rep xdr.EntryRep
+	x := exchange{fop: fop, req: req, rep: &rep, times: times, intent: xlator.Intent{A: g}}
+	x.resolve = func() (bool, error) {
+		found, ours, err := before()
+		if ours {
+			rep = xdr.EntryRep{Stat: found.Stat, Postparent: found.Postparent}
+		}
+		return ours, err
+	}
+	err := c.doHealing(ctx, &x, dir, name)
+	if err != nil {
 		return nil, err
 	}
 	i, attr, err := c.object(&rep.Stat)
@@ -115,6 +155,18 @@ func (c *Client) named(ctx context.Context, fop xdr.Fop, dir xlator.GFID, name s
 	c.s.names.put(dir, name, attr.GFID)
 	c.s.saw(&attr)
 	return &xlator.EntryRep{Inode: i, Attr: attr, PostParent: iattOf(&rep.Postparent)}, nil
+}
+
+// doHealing is do for what makes a name. A name without a gfid that is in the way
+// gets one, so that it is a name like others.
+func (c *Client) doHealing(ctx context.Context, x *exchange, dir xlator.GFID, name string) error {
+	err := c.do(ctx, x, dir, name)
+	if errors.Is(err, syscall.ENODATA) {
+		if _, e := c.s.heal(dir, name, xlator.NewGFID()); e == nil {
+			err = c.do(ctx, x, dir, name)
+		}
+	}
+	return err
 }
 
 // unlessAbsent is err, or nil if it says that something is not there.
@@ -193,21 +245,27 @@ func (c *Client) Link(ctx context.Context, r *xlator.LinkReq) (*xlator.EntryRep,
 	if r.Inode.Type() == xlator.TypeDirectory {
 		return nil, &fopError{xdr.FopLink, dir, r.Name, c, syscall.EPERM}
 	}
-	return c.named(ctx, xdr.FopLink, dir, r.Name, g, timesRename, &xdr.LinkReq{GFID: g, Parent: dir, Name: r.Name})
+	return c.named(ctx, xdr.FopLink, dir, r.Name, g, timesRename, &xdr.LinkReq{GFID: g, Parent: dir, Name: r.Name}, func() (xdr.LookupRep, bool, error) {
+		found, err := c.s.find(dir, r.Name)
+		if err != nil || found.Stat.GFID != g {
+			return found, false, unlessAbsent(err)
+		}
+		c.s.counts.resolved.Add(1)
+		return found, true, nil
+	})
 }
 
 // createdBefore looks whether a create whose outcome is unknown was carried out:
 // the file bears our gfid then, and is opened by it.
 func (c *Client) createdBefore(ctx context.Context, r *xlator.CreateReq, g xlator.GFID, x *exchange, rep *xdr.CreateRep) (bool, error) {
-	found, err := c.s.find(r.Parent.GFID(), r.Name)
-	if err != nil || found.Stat.GFID != g {
-		return false, unlessAbsent(err)
+	found, ours, err := c.s.madeBefore(ctx, r.Parent.GFID(), r.Name, g)
+	if !ours {
+		return false, err
 	}
 	session, number, err := c.s.openRemote(xlator.Internal(), g, xlator.CleanOpenFlags(r.Flags), false, true)
 	if err != nil {
 		return false, err
 	}
-	c.s.counts.resolved.Add(1)
 	x.number = session
 	*rep = xdr.CreateRep{Stat: found.Stat, FD: number, Postparent: found.Postparent}
 	return true, nil

@@ -50,6 +50,8 @@ type exchange struct {
 	// nobody knows whether it was carried out: done says that it was, and rep
 	// is filled in.
 	resolve func() (done bool, err error)
+	// stop, if not nil, is asked before the request is sent, or sent again.
+	stop func() error
 	// intent is recorded before such a request is sent, for the process that
 	// might have to carry it out again; Kind is the fop.
 	intent xlator.Intent
@@ -103,6 +105,11 @@ func (s *session) do(ctx context.Context, x *exchange) error {
 		deadline = s.ctx // it may wait for as long as it takes
 	}
 	for {
+		if x.stop != nil {
+			if err := x.stop(); err != nil {
+				return err
+			}
+		}
 		number, err := s.enter(ctx)
 		if err != nil {
 			return err

@@ -107,3 +107,41 @@ func (s *session) dropLocks(r *remote) {
 	f.locks.drop(r)
 	s.counted(f, before)
 }
+
+// owner is whose a lock is.
+type owner struct {
+	number uint64
+	flock  bool
+}
+
+// turn is one lock request of an owner at a time.
+type turn struct {
+	users int // guarded by file.mu
+	taken chan struct{}
+}
+
+// turn waits until no other request of l's owner sets or clears locks of the file:
+// what is undone for it must not be what it has just got. The result ends it.
+func (f *file) turn(l *xlator.Lock) (done func()) {
+	o := owner{l.Owner, l.Flock}
+	f.mu.Lock()
+	t := f.turns[o]
+	if t == nil {
+		if f.turns == nil {
+			f.turns = map[owner]*turn{}
+		}
+		t = &turn{taken: make(chan struct{}, 1)}
+		f.turns[o] = t
+	}
+	t.users++
+	f.mu.Unlock()
+	t.taken <- struct{}{}
+	return func() {
+		<-t.taken
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(f.turns, o)
+		}
+	}
+}

@@ -97,6 +97,7 @@ func (c *Client) Lk(ctx context.Context, r *xlator.LkReq) (*xlator.LkRep, error)
 		err = c.unlock(ctx, rem, r.Lock)
 	case r.Cmd == xlator.LkSet:
 		var got xdr.LkRep
+		defer rem.file.turn(&r.Lock)()
 		x := lk(rem, xdr.LkSet, &r.Lock, &got)
 		// Recorded before the next session can begin, so that it is held there.
 		x.take = func([]byte) { c.s.record(r.Lock, rem) }
@@ -117,7 +118,8 @@ func (c *Client) Lk(ctx context.Context, r *xlator.LkReq) (*xlator.LkRep, error)
 // unlock takes the range out of the record first: once the brick has it, somebody
 // else may have it, and it is not to be taken again.
 func (c *Client) unlock(ctx context.Context, rem *remote, l xlator.Lock) error {
-	c.s.dropWaits(rem.key.gfid, &l)
+	c.s.dropWaits(rem.file, &l)
+	defer rem.file.turn(&l)()
 	had := c.s.record(l, rem)
 	var rep xdr.LkRep
 	x := lk(rem, xdr.LkSet, &l, &rep)

@@ -75,14 +75,14 @@ func (c *Client) Create(ctx context.Context, r *xlator.CreateReq) (*xlator.Creat
 	}
 	var rep xdr.CreateRep
 	x := exchange{
-		fop: xdr.FopCreate, rep: &rep, times: timesMake,
+		fop: xdr.FopCreate, rep: &rep, times: timesMake, intent: xlator.Intent{A: g},
 		req: &xdr.CreateReq{
 			Parent: r.Parent.GFID(), Flags: c.s.openFlags(r.Flags), Mode: r.Mode | unix.S_IFREG, Umask: r.Umask, Name: r.Name,
 			Xdata: makeXdata(r.Xdata, g, r.Mode|unix.S_IFREG, r.Umask),
 		},
 	}
 	x.resolve = func() (bool, error) { return c.createdBefore(ctx, r, g, &x, &rep) }
-	if err := c.do(ctx, &x, r.Parent.GFID(), r.Name); err != nil {
+	if err := c.doHealing(ctx, &x, r.Parent.GFID(), r.Name); err != nil {
 		return nil, err
 	}
 	i, attr, err := c.object(&rep.Stat)

@@ -44,8 +44,9 @@ type file struct {
 	end atomic.Pointer[uint64]
 
 	mu    sync.Mutex
-	locks locks // guarded by mu
-	seen  seen  // guarded by mu
+	locks locks           // guarded by mu
+	seen  seen            // guarded by mu
+	turns map[owner]*turn // guarded by mu
 }
 
 // opened is what is open on the brick.

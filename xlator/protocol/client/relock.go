@@ -182,6 +182,8 @@ func (s *session) retakeLock(session uint64, number int64, r *remote, l *xlator.
 			return refused, err
 		}
 		switch {
+		case !r.file.holds(l):
+			return nil, nil // it is being given up, and whoever has it waited for that
 		case holder.Type == unix.F_UNLCK:
 			continue // it is free by now
 		case holder.Owner != l.Owner || time.Now().After(end):
@@ -193,6 +195,18 @@ func (s *session) retakeLock(session uint64, number int64, r *remote, l *xlator.
 			return nil, s.ctx.Err()
 		}
 	}
+}
+
+// holds reports whether an application holds any of that lock by our record.
+func (f *file) holds(l *xlator.Lock) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, h := range f.locks {
+		if h.owned(l) && h.Start <= l.End && h.End >= l.Start {
+			return true
+		}
+	}
+	return false
 }
 
 // bound is a lock request with its number, for which nothing is put in.

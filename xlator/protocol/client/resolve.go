@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"syscall"
@@ -41,35 +42,58 @@ func (s *session) xattrOf(g xlator.GFID, name string) (value []byte, err error) 
 	return value, err
 }
 
-// setBefore looks whether attributes whose setting has an unknown outcome are
-// there. It matters only where they must not have been there before, or must have
-// been; else setting them again does no harm.
-func (c *Client) setBefore(g xlator.GFID, set *xlator.Dict, flags uint32) (bool, error) {
-	if flags&(unix.XATTR_CREATE|unix.XATTR_REPLACE) == 0 {
-		return false, nil
+// setting prepares a setxattr that must find the attribute absent, or there: only
+// who has looked before knows afterwards whether he set it. Without such a demand
+// setting it twice is as once.
+func (c *Client) setting(ctx context.Context, x *exchange, g xlator.GFID, set *xlator.Dict, flags uint32) error {
+	if flags&(unix.XATTR_CREATE|unix.XATTR_REPLACE) == 0 || set.Len() != 1 {
+		return nil
 	}
-	for _, p := range set.Pairs() {
-		want, _ := set.Bytes(p.Key)
-		got, err := c.s.xattrOf(g, p.Key)
-		if errors.Is(err, syscall.ENODATA) || err == nil && !bytes.Equal(got, want) {
+	key := set.Pairs()[0].Key
+	want, _ := set.Bytes(key)
+	x.intent = xlator.Intent{A: g}
+	x.resolve = func() (bool, error) {
+		got, err := c.s.xattrOf(g, key)
+		switch {
+		case errors.Is(err, syscall.ENODATA), err == nil && !bytes.Equal(got, want):
 			return false, nil
-		}
-		if err != nil {
+		case err != nil:
 			return false, unlessAbsent(err)
 		}
-	}
-	c.s.counts.resolved.Add(1)
-	return true, nil
-}
-
-// removedBefore looks whether an attribute is gone.
-func (c *Client) removedBefore(g xlator.GFID, name string) (bool, error) {
-	_, err := c.s.xattrOf(g, name)
-	if errors.Is(err, syscall.ENODATA) {
 		c.s.counts.resolved.Add(1)
 		return true, nil
 	}
-	return false, unlessAbsent(err)
+	if _, again := intended(xlator.CallFrom(ctx), x.fop); again {
+		return nil
+	}
+	_, err := c.s.xattrOf(g, key)
+	switch {
+	case err == nil && flags&unix.XATTR_CREATE != 0:
+		return syscall.EEXIST
+	case errors.Is(err, syscall.ENODATA) && flags&unix.XATTR_REPLACE != 0:
+		return err
+	}
+	return nil // what else is wrong the brick will say
+}
+
+// removing prepares a removexattr, in the same way.
+func (c *Client) removing(ctx context.Context, x *exchange, g xlator.GFID, name string) error {
+	x.intent = xlator.Intent{A: g}
+	x.resolve = func() (bool, error) {
+		_, err := c.s.xattrOf(g, name)
+		if errors.Is(err, syscall.ENODATA) {
+			c.s.counts.resolved.Add(1)
+			return true, nil
+		}
+		return false, unlessAbsent(err)
+	}
+	if _, again := intended(xlator.CallFrom(ctx), x.fop); again {
+		return nil
+	}
+	if _, err := c.s.xattrOf(g, name); errors.Is(err, syscall.ENODATA) {
+		return err
+	}
+	return nil
 }
 
 // cutting makes a truncation one that is not repeated if the file has the size:

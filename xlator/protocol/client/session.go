@@ -81,7 +81,7 @@ func newSession(k key, set *settings, log *slog.Logger) (*session, error) {
 	s.set.Store(set)
 	s.names.init()
 	s.opened.init()
-	s.tickets.m = map[ticketKey]*ticket{}
+	s.tickets.init()
 	s.setAlarm()
 	s.wg.Go(s.connector)
 	return s, nil

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -12,43 +13,46 @@ import (
 
 // ticketKey is what makes two requests for a lock one.
 type ticketKey struct {
-	gfid       xlator.GFID
-	owner      uint64
-	flock      bool
-	typ        int16
-	start, end int64
-	number     uint64 // xlator.LkReq.Ticket
+	rem    *remote
+	lock   xlator.Lock // without its pid
+	number uint64      // xlator.LkReq.Ticket
 }
 
 // ticket is a wait for a lock: one request to the brick, which cannot be taken
 // back there. Whoever waits for it here may leave and come back, through another
-// graph. If nobody wants it any more, what the brick grants is undone.
+// graph. If nobody wants it any more, what the brick grants is undone; unless the
+// same is asked for again before that, as by a process that a signal interrupted.
 type ticket struct {
 	// Constant after construction.
-	key  ticketKey
 	rem  *remote
 	lock xlator.Lock
 	done chan struct{} // closed when it is settled
 
 	// Guarded by tickets.mu.
 
+	key      ticketKey
 	attached int
-	settled  bool
 	granted  bool
+	settled  bool
 	unwanted bool
-	keep     []xlator.Lock // what its owner holds by record, once it is unwanted
 	err      error
 }
 
 // tickets are the waits of a session.
 type tickets struct {
-	mu sync.Mutex
-	m  map[ticketKey]*ticket // guarded by mu; those that may be asked for again
-	n  int                   // guarded by mu; waiting
+	mu    sync.Mutex
+	m     map[ticketKey]*ticket // guarded by mu; wanted, or settled and not fetched
+	loose map[ticketKey]*ticket // guarded by mu; unwanted, by their keys without number
+	all   map[*ticket]struct{}  // guarded by mu; not settled
 }
 
-func keyOfLock(g xlator.GFID, l *xlator.Lock, number uint64) ticketKey {
-	return ticketKey{g, l.Owner, l.Flock, l.Type, l.Start, l.End, number}
+func (ts *tickets) init() {
+	ts.m, ts.loose, ts.all = map[ticketKey]*ticket{}, map[ticketKey]*ticket{}, map[*ticket]struct{}{}
+}
+
+func keyOfLock(rem *remote, l xlator.Lock, number uint64) ticketKey {
+	l.PID = 0
+	return ticketKey{rem, l, number}
 }
 
 // waitLock waits for a lock.
@@ -77,9 +81,10 @@ func (c *Client) waitLock(ctx context.Context, rem *remote, r *xlator.LkReq) err
 	return nil
 }
 
-// attach joins the wait of that ticket, or begins one.
+// attach joins the wait of that ticket, or one that nobody wants any more, or
+// begins one.
 func (s *session) attach(ctx context.Context, rem *remote, r *xlator.LkReq) *ticket {
-	k := keyOfLock(rem.key.gfid, &r.Lock, r.Ticket)
+	k := keyOfLock(rem, r.Lock, r.Ticket)
 	ts := &s.tickets
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -87,38 +92,76 @@ func (s *session) attach(ctx context.Context, rem *remote, r *xlator.LkReq) *tic
 		t.attached++
 		return t
 	}
-	t := &ticket{key: k, rem: rem, lock: r.Lock, done: make(chan struct{}), attached: 1}
+	anybody := k
+	anybody.number = 0
+	t := ts.loose[anybody]
+	fresh := t == nil
+	if fresh {
+		t = &ticket{rem: rem, lock: r.Lock, done: make(chan struct{})}
+		ts.all[t] = struct{}{}
+	}
+	delete(ts.loose, anybody)
+	t.key, t.attached, t.unwanted = k, 1, false
 	if r.Ticket != 0 {
 		ts.m[k] = t
 	}
-	ts.n++
-	from := xlator.CallFrom(ctx)
-	call := &xlator.Call{UID: from.UID, GID: from.GID, PID: from.PID, LockOwner: from.LockOwner, Groups: from.Groups}
-	s.wg.Go(func() { s.work(call, t) })
+	if fresh {
+		from := xlator.CallFrom(ctx)
+		call := &xlator.Call{UID: from.UID, GID: from.GID, PID: from.PID, LockOwner: from.LockOwner, Groups: from.Groups}
+		s.wg.Go(func() { s.work(call, t) })
+	}
 	return t
 }
+
+var errUnwanted = errors.New("nobody waits for the lock any more")
 
 // work asks the brick and waits.
 func (s *session) work(call *xlator.Call, t *ticket) {
 	var rep xdr.LkRep
 	x := lk(t.rem, xdr.LkSetWait, &t.lock, &rep)
 	undo := false
+	x.stop = func() error {
+		s.tickets.mu.Lock()
+		defer s.tickets.mu.Unlock()
+		if t.unwanted {
+			s.settle(t, errUnwanted)
+			return errUnwanted
+		}
+		return nil
+	}
 	x.take = func([]byte) {
 		s.tickets.mu.Lock()
 		defer s.tickets.mu.Unlock()
 		t.granted = true
-		if undo = t.unwanted; !undo {
+		if undo = t.unwanted; undo {
+			s.settle(t, errUnwanted)
+		} else {
 			s.record(t.lock, t.rem)
 		}
 	}
+	// What is being undone for this owner must be over: it would be undone, too.
+	t.rem.file.turn(&t.lock)()
 	err := s.do(call, &x)
 	if undo {
-		s.undoGrant(t)
+		s.undoGrant(t.rem, t.lock)
 	}
 	s.tickets.mu.Lock()
 	defer s.tickets.mu.Unlock()
+	s.settle(t, err)
+}
+
+// settle ends the wait. tickets.mu is held.
+func (s *session) settle(t *ticket, err error) {
+	if t.settled {
+		return
+	}
 	t.err, t.settled = err, true
-	s.tickets.n--
+	delete(s.tickets.all, t)
+	anybody := t.key
+	anybody.number = 0
+	if s.tickets.loose[anybody] == t {
+		delete(s.tickets.loose, anybody)
+	}
 	close(t.done)
 }
 
@@ -141,22 +184,25 @@ func (s *session) giveUp(t *ticket) bool {
 		return false
 	}
 	if t.attached--; t.attached == 0 {
-		s.disown(t, s.lockedBy(t))
+		s.disown(t)
 	}
 	return true
 }
 
-// lockedBy is what the ticket's owner holds by our record.
-func (s *session) lockedBy(t *ticket) []xlator.Lock {
-	f := t.rem.file
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.locks.of(&t.lock)
+// disown makes a wait one that nobody wants. tickets.mu is held.
+func (s *session) disown(t *ticket) {
+	s.forget(t)
+	if t.settled || t.granted {
+		return
+	}
+	t.unwanted = true
+	anybody := t.key
+	anybody.number = 0
+	s.tickets.loose[anybody] = t
 }
 
-// disown makes a ticket one that nobody wants. tickets.mu is held.
-func (s *session) disown(t *ticket, keep []xlator.Lock) {
-	t.unwanted, t.keep = true, keep
+// forget ends a ticket's number. tickets.mu is held.
+func (s *session) forget(t *ticket) {
 	if s.tickets.m[t.key] == t {
 		delete(s.tickets.m, t.key)
 	}
@@ -168,79 +214,113 @@ func (s *session) fetch(t *ticket) error {
 	s.tickets.mu.Lock()
 	defer s.tickets.mu.Unlock()
 	t.attached--
-	if s.tickets.m[t.key] == t {
-		delete(s.tickets.m, t.key)
-	}
+	s.forget(t)
 	return t.err
 }
 
-// cancelTicket gives up a wait that was detached; what was granted to it is
-// trimmed to what its owner is to keep.
+// cancelTicket gives up a wait that was detached. If it was granted meanwhile, its
+// owner keeps what it had besides.
 func (s *session) cancelTicket(rem *remote, r *xlator.LkReq) {
 	s.tickets.mu.Lock()
-	t := s.tickets.m[keyOfLock(rem.key.gfid, &r.Lock, r.Ticket)]
+	t := s.tickets.m[keyOfLock(rem, r.Lock, r.Ticket)]
 	if t == nil || t.attached > 0 {
 		s.tickets.mu.Unlock()
 		return
 	}
-	s.disown(t, r.Keep)
+	s.disown(t)
 	granted := t.granted
 	s.tickets.mu.Unlock()
-	if granted {
-		s.undoGrant(t)
+	if !granted {
+		return
 	}
+	gone := r.Lock
+	gone.Type = unix.F_UNLCK
+	s.record(gone, rem)
+	for _, l := range r.Keep {
+		if l = overlap(l, r.Lock); l.Start <= l.End {
+			s.record(l, rem)
+		}
+	}
+	s.undoGrant(rem, r.Lock)
 }
 
 // dropWaits gives up the detached waits that an unlock makes pointless: the file
 // is being closed.
-func (s *session) dropWaits(g xlator.GFID, l *xlator.Lock) {
+func (s *session) dropWaits(f *file, l *xlator.Lock) {
 	s.tickets.mu.Lock()
 	defer s.tickets.mu.Unlock()
-	for k, t := range s.tickets.m {
-		if k.gfid == g && k.owner == l.Owner && k.flock == l.Flock && k.start >= l.Start && k.end <= l.End && t.attached == 0 && !t.granted {
-			s.disown(t, nil)
+	for t := range s.tickets.all {
+		w := &t.lock
+		if t.rem.file == f && w.Owner == l.Owner && w.Flock == l.Flock && w.Start >= l.Start && w.End <= l.End && t.attached == 0 && !t.unwanted {
+			s.disown(t)
 		}
 	}
 }
 
-// undoGrant puts back what the owner held before a grant that nobody wants.
-func (s *session) undoGrant(t *ticket) {
-	all := t.lock
-	all.Type = unix.F_UNLCK
-	var kept locks
-	for _, l := range t.keep {
-		kept.set(l, t.rem)
+// wanted are the locks that the owner of l waits for.
+func (s *session) wanted(f *file, l *xlator.Lock) (all []xlator.Lock) {
+	s.tickets.mu.Lock()
+	defer s.tickets.mu.Unlock()
+	for t := range s.tickets.all {
+		if t.rem.file == f && t.lock.Owner == l.Owner && t.lock.Flock == l.Flock && !t.unwanted {
+			all = append(all, t.lock)
+		}
 	}
-	// The rest of the range is let go, piece by piece; what stays is only
-	// changed back to its type, so that nobody can slip in.
+	return all
+}
+
+// waiting is how many waits there are that somebody wants.
+func (s *session) waiting() int {
+	s.tickets.mu.Lock()
+	defer s.tickets.mu.Unlock()
+	n := 0
+	for t := range s.tickets.all {
+		if !t.unwanted {
+			n++
+		}
+	}
+	return n
+}
+
+// overlap is l as far as it lies within the range of r.
+func overlap(l, r xlator.Lock) xlator.Lock {
+	l.Start, l.End = max(l.Start, r.Start), min(l.End, r.End)
+	return l
+}
+
+// undoGrant lets go on the brick what was granted for nothing, but for what its
+// owner has by record, or is waiting for.
+func (s *session) undoGrant(rem *remote, granted xlator.Lock) {
+	f := rem.file
+	defer f.turn(&granted)()
+	wanted := s.wanted(f, &granted)
+	f.mu.Lock()
+	kept := f.locks.of(&granted)
+	f.mu.Unlock()
 	var free locks
-	whole := t.lock
+	whole := granted
 	whole.Type = unix.F_WRLCK
-	free.set(whole, t.rem)
-	for _, h := range kept {
-		cut := h.Lock
-		cut.Type = unix.F_UNLCK
-		free.set(cut, t.rem)
+	free.set(whole, rem)
+	for _, l := range append(wanted, kept...) {
+		l.Type = unix.F_UNLCK
+		free.set(l, rem)
 	}
 	for _, h := range free {
-		l := h.Lock
-		l.Type = unix.F_UNLCK
-		s.setLock(t.rem, l)
+		h.Type = unix.F_UNLCK
+		s.setLock(rem, h.Lock)
 	}
-	for _, h := range kept {
-		l := h.Lock
-		l.Start, l.End = max(l.Start, t.lock.Start), min(l.End, t.lock.End)
-		if l.Start <= l.End && l.Type != t.lock.Type {
-			s.setLock(t.rem, l)
+	// What stays is only changed back to its type, so that nobody slips in.
+	for _, l := range kept {
+		if l = overlap(l, granted); l.Start <= l.End && l.Type != granted.Type {
+			s.setLock(rem, l)
 		}
 	}
 }
 
-// setLock sets or clears a lock on the client's own behalf.
+// setLock sets or clears a lock on the brick on the client's own behalf.
 func (s *session) setLock(rem *remote, l xlator.Lock) {
 	var rep xdr.LkRep
 	x := lk(rem, xdr.LkSet, &l, &rep)
-	x.take = func([]byte) { s.record(l, rem) }
 	if err := s.do(xlator.Internal(), &x); err != nil {
 		s.log.Warn("put locks back after a wait that was given up", "gfid", rem.key.gfid, "err", err)
 	}

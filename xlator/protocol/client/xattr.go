@@ -55,7 +55,9 @@ func (c *Client) Setxattr(ctx context.Context, r *xlator.SetxattrReq) (*xlator.E
 	}
 	d := wireXattrs(r.Xattrs)
 	x := exchange{fop: xdr.FopSetxattr, req: &xdr.SetxattrReq{GFID: g, Flags: r.Flags, Dict: d}, rep: new(xdr.SetxattrRep), times: timesChange}
-	x.resolve = func() (bool, error) { return c.setBefore(g, r.Xattrs, r.Flags) }
+	if err := c.setting(ctx, &x, g, r.Xattrs, r.Flags); err != nil {
+		return nil, &fopError{xdr.FopSetxattr, g, "", c, err}
+	}
 	err := c.orOpen(ctx, g, x, func(*remote) exchange {
 		x.fop, x.req = xdr.FopFsetxattr, &xdr.FsetxattrReq{GFID: g, Flags: r.Flags, Dict: d}
 		return x
@@ -74,7 +76,9 @@ func (c *Client) Fsetxattr(ctx context.Context, r *xlator.FsetxattrReq) (*xlator
 		fop: xdr.FopFsetxattr, fd: rem, req: &xdr.FsetxattrReq{GFID: g, Flags: r.Flags, Dict: wireXattrs(r.Xattrs)},
 		rep: new(xdr.FsetxattrRep), times: timesChange,
 	}
-	x.resolve = func() (bool, error) { return c.setBefore(g, r.Xattrs, r.Flags) }
+	if err := c.setting(ctx, &x, g, r.Xattrs, r.Flags); err != nil {
+		return nil, &fopError{xdr.FopFsetxattr, g, "", c, err}
+	}
 	return c.xattrsChanged(ctx, g, r.Xattrs, r.KillSGID, c.do(ctx, &x, g, ""))
 }
 
@@ -137,7 +141,9 @@ func (c *Client) removedXattr(ctx context.Context, g xlator.GFID, name string, e
 func (c *Client) Removexattr(ctx context.Context, r *xlator.RemovexattrReq) (*xlator.Empty, error) {
 	g := r.Inode.GFID()
 	x := exchange{fop: xdr.FopRemovexattr, req: &xdr.RemovexattrReq{GFID: g, Name: r.Name}, rep: new(xdr.RemovexattrRep), times: timesChange}
-	x.resolve = func() (bool, error) { return c.removedBefore(g, r.Name) }
+	if err := c.removing(ctx, &x, g, r.Name); err != nil {
+		return nil, &fopError{xdr.FopRemovexattr, g, "", c, err}
+	}
 	err := c.orOpen(ctx, g, x, func(*remote) exchange {
 		x.fop, x.req = xdr.FopFremovexattr, &xdr.FremovexattrReq{GFID: g, Name: r.Name}
 		return x
@@ -150,7 +156,9 @@ func (c *Client) Fremovexattr(ctx context.Context, r *xlator.FremovexattrReq) (*
 	rem := c.fd(r.FD)
 	g := rem.key.gfid
 	x := exchange{fop: xdr.FopFremovexattr, fd: rem, req: &xdr.FremovexattrReq{GFID: g, Name: r.Name}, rep: new(xdr.FremovexattrRep), times: timesChange}
-	x.resolve = func() (bool, error) { return c.removedBefore(g, r.Name) }
+	if err := c.removing(ctx, &x, g, r.Name); err != nil {
+		return nil, &fopError{xdr.FopFremovexattr, g, "", c, err}
+	}
 	return c.removedXattr(ctx, g, r.Name, c.do(ctx, &x, g, ""))
 }
 
