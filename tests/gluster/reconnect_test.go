@@ -1,3 +1,5 @@
+//go:build gluster
+
 package gluster_test
 
 import (
