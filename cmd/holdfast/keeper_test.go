@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
 	"github.com/holdfast/holdfast/fuse/keeper"
+	"github.com/holdfast/holdfast/tests/kill"
 )
 
 // kill ends a process with SIGKILL and waits for that.
@@ -427,6 +429,44 @@ func TestUpgradeToWhatDoesNotServe(t *testing.T) {
 	if strings.Contains(w.read(w.log), "a keeper starts") {
 		t.Error("a worker of another layout was started")
 	}
+	w.umount()
+}
+
+// TestKillsDuringUpgrades: whichever of the two workers is hit, and whenever.
+func TestKillsDuringUpgrades(t *testing.T) {
+	w := newWorld(t)
+	w.mount()
+	a := w.application()
+	k := w.status().Keeper.PID
+	stop := make(chan struct{})
+	killed := make(chan int, 1)
+	go func() {
+		n, r := 0, rand.New(rand.NewPCG(1, 2))
+		for {
+			select {
+			case <-stop:
+				killed <- n
+				return
+			case <-time.After(time.Duration(100+r.IntN(900)) * time.Millisecond):
+				n += kill.Now(k)
+			}
+		}
+	}()
+	const upgrades = 5
+	done := 0
+	for range upgrades {
+		out, err := exec.Command(binary, "upgrade", w.mnt, "--timeout", "20s").CombinedOutput()
+		switch {
+		case err == nil:
+			done++
+		case !bytes.Contains(out, []byte("the old program goes on")) && !bytes.Contains(out, []byte("ended meanwhile")):
+			t.Errorf("%s", out)
+		}
+		a.goesOn()
+	}
+	close(stop)
+	t.Logf("%d upgrades of %d with %d kills", done, upgrades, <-killed)
+	a.finish()
 	w.umount()
 }
 
