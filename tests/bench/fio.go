@@ -33,6 +33,11 @@ func fioRows() (rows []fioRow) {
 	return rows
 }
 
+const fioRounds = 3
+
+// fioCell is what one row gave on one target, a value for each round.
+type fioCell struct{ iops, perOps []float64 }
+
 // fioResult is what one run gave.
 type fioResult struct {
 	iops   float64
@@ -45,24 +50,33 @@ func (b *bench) fio() error {
 		return err
 	}
 	defer stop()
-	tab := newTable("fio: operations per second (1M rows: MiB/s); CPU seconds per 10,000 operations of fio and daemon together",
+	cells := map[string]*fioCell{}
+	for range fioRounds {
+		for _, r := range fioRows() {
+			for _, t := range ts {
+				if err := b.ctx.Err(); err != nil {
+					return err
+				}
+				x, err := b.fioRun(t, r)
+				if err != nil {
+					return fmt.Errorf("%s on %s: %w", r.name, t.name, err)
+				}
+				c := cells[r.name+t.name]
+				if c == nil {
+					c = &fioCell{}
+					cells[r.name+t.name] = c
+				}
+				c.iops, c.perOps = append(c.iops, x.iops), append(c.perOps, x.perOps)
+			}
+		}
+	}
+	tab := newTable(fmt.Sprintf("fio: operations per second (1M rows: MiB/s), median of %d rounds; CPU seconds per 10,000 operations of fio and daemon together", fioRounds),
 		"row", "native", "bindfs", "holdfast", "holdfast/bindfs", "holdfast/native", "CPU native", "CPU bindfs", "CPU holdfast")
 	defer tab.end()
 	for _, r := range fioRows() {
-		res := map[string]fioResult{}
-		for _, t := range ts {
-			if err := b.ctx.Err(); err != nil {
-				return err
-			}
-			x, err := b.fioRun(t, r)
-			if err != nil {
-				return fmt.Errorf("%s on %s: %w", r.name, t.name, err)
-			}
-			res[t.name] = x
-		}
-		n, f, h := res["native"], res["bindfs"], res["holdfast"]
-		tab.row(r.name, num(n.iops), num(f.iops), num(h.iops), ratio(h.iops, f.iops), ratio(h.iops, n.iops),
-			fmt.Sprintf("%.2f", n.perOps), fmt.Sprintf("%.2f", f.perOps), fmt.Sprintf("%.2f", h.perOps))
+		n, f, h := cells[r.name+"native"], cells[r.name+"bindfs"], cells[r.name+"holdfast"]
+		tab.row(r.name, num(middle(n.iops)), num(middle(f.iops)), num(middle(h.iops)), ratio(middle(h.iops), middle(f.iops)), ratio(middle(h.iops), middle(n.iops)),
+			fmt.Sprintf("%.2f", middle(n.perOps)), fmt.Sprintf("%.2f", middle(f.perOps)), fmt.Sprintf("%.2f", middle(h.perOps)))
 	}
 	return nil
 }
