@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -82,7 +83,7 @@ func (k *key) connect(ctx context.Context, m *manager, o rpc.SocketOptions) (con
 		}
 		address = net.JoinHostPort(k.host, strconv.Itoa(port))
 	}
-	if conn, err = rpc.Dial(ctx, k.network, address, o); err != nil {
+	if conn, err = k.dial(ctx, address, o); err != nil {
 		return nil, w, fmt.Errorf("brick %s: %w", k.brick(), err)
 	}
 	if w, err = k.greet(ctx, &plain{Conn: conn}); err != nil {
@@ -91,6 +92,21 @@ func (k *key) connect(ctx context.Context, m *manager, o rpc.SocketOptions) (con
 	}
 	m.close()
 	return conn, w, nil
+}
+
+// dial connects to the brick, securely if that is asked for.
+func (k *key) dial(ctx context.Context, address string, o rpc.SocketOptions) (net.Conn, error) {
+	conn, err := rpc.Dial(ctx, k.network, address, o)
+	if err != nil || !k.secure {
+		return conn, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	conn, err = rpc.Secure(ctx, conn, k.tls)
+	if _, ok := errors.AsType[*rpc.BadTLSError](err); ok {
+		return nil, &finalError{err}
+	}
+	return conn, err
 }
 
 // welcome is what a brick says to SETVOLUME.
@@ -102,11 +118,11 @@ type welcome struct {
 // greet asks which programs the server has and begins a session.
 func (k *key) greet(ctx context.Context, p *plain) (w welcome, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout,
-		fmt.Errorf("it accepts connections and does not answer: is it stopped, or is this a TLS port? %w", syscall.ETIMEDOUT))
+		fmt.Errorf("it accepts connections and does not answer: is it stopped, or does it want TLS (client.ssl)? %w", syscall.ETIMEDOUT))
 	defer cancel()
 	var progs xdr.DumpRep
 	if err := p.call(ctx, xdr.ProgramDump, xdr.ProgramDumpVersion, xdr.DumpDump, &xdr.DumpReq{}, &progs); err != nil {
-		return w, fmt.Errorf("which programs does it have: %w", err)
+		return w, k.unheard(err)
 	}
 	if !progs.Has(xdr.ProgramFops, xdr.ProgramFopsVersion) {
 		return w, &finalError{fmt.Errorf("it does not serve GlusterFS's fop version %d (GlusterFS 4 and later do): %w", xdr.ProgramFopsVersion, syscall.EPROTONOSUPPORT)}
@@ -125,6 +141,17 @@ func (k *key) greet(ctx context.Context, p *plain) (w welcome, err error) {
 	up, told := rep.Dict.Int("child_up")
 	w.up = !told || up != 0
 	return w, nil
+}
+
+// unheard explains why the first question of a session has no answer.
+func (k *key) unheard(err error) error {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("which programs does it have: %w", err)
+	}
+	if k.secure {
+		return fmt.Errorf("it hangs up: it may not accept our certificate %s: see its log, and `gluster volume get VOLUME auth.ssl-allow`: %w", k.tls.Certificate, syscall.ECONNRESET)
+	}
+	return fmt.Errorf("it hangs up: if it wants TLS (server.ssl), so must the volfile (client.ssl): %w", syscall.ECONNRESET)
 }
 
 // introduction is who we are. The process-uuid is new each time: one that is

@@ -22,6 +22,19 @@ type key struct {
 	subvolume          string
 	subdir             string
 	username, password string
+	secure             bool    // over TLS
+	tls                rpc.TLS // if secure
+}
+
+// tlsFile is a file of GlusterFS in OpenSSL's folder: Debian's bricks and stock
+// clients look there when the volfile does not name another.
+func tlsFile(what string) string { return "/usr/lib/ssl/glusterfs." + what }
+
+func orElse(v, otherwise string) string {
+	if v != "" {
+		return v
+	}
+	return otherwise
 }
 
 // managementPort is glusterd's.
@@ -35,6 +48,14 @@ func keyOf(v xlator.Values) (key, error) {
 		network: "tcp", host: v.String("remote-host"), port: int(v.Int("remote-port")), path: v.String("transport.socket.connect-path"),
 		subvolume: v.String("remote-subvolume"), subdir: v.String("subdir-mount"),
 		username: v.String("username"), password: v.String("password"),
+	}
+	if k.secure = v.Bool("transport.socket.ssl-enabled"); k.secure {
+		k.tls = rpc.TLS{
+			Certificate: orElse(v.String("transport.socket.ssl-own-cert"), tlsFile("pem")),
+			Key:         orElse(v.String("transport.socket.ssl-private-key"), tlsFile("key")),
+			Authorities: orElse(v.String("transport.socket.ssl-ca-list"), tlsFile("ca")),
+			Depth:       int(v.Int("transport.socket.ssl-cert-depth")),
+		}
 	}
 	family, transport := v.String("transport.address-family"), v.String("transport-type")
 	switch {
@@ -63,7 +84,7 @@ func (k key) String() string {
 	if k.network != "unix" {
 		at = net.JoinHostPort(k.host, strconv.Itoa(k.port))
 	}
-	secret := sha256.Sum256([]byte(k.username + "\x00" + k.password))
+	secret := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%t%+v", k.username, k.password, k.secure, k.tls))
 	return fmt.Sprintf("client:%s:%s:%s%s:%x", k.network, at, k.subvolume, k.subdir, secret[:4])
 }
 

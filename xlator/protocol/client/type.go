@@ -29,7 +29,6 @@ func options() []xlator.Option {
 	refused := func(name, why string, ok ...string) xlator.Option {
 		return xlator.Option{Name: name, Kind: xlator.KindString, Live: true, Check: refuse(why, ok), Help: "GlusterFS's; refused: " + why}
 	}
-	const off = "off no false disable 0"
 	return []xlator.Option{
 		{Name: "remote-host", Kind: xlator.KindString, Help: "Name or address of the brick's server (required, but for a unix socket)."},
 		{Name: "remote-port", Kind: xlator.KindInt, Min: 1, Max: 65535, Help: "Port of the brick; without it the management daemon at port 24007 of remote-host is asked, at every connection."},
@@ -53,13 +52,15 @@ func options() []xlator.Option {
 		{Name: "transport.socket.keepalive-time", Kind: xlator.KindTime, Default: "20", Max: 32767, Live: true, Unit: " seconds", Help: "Silence before the first probe."},
 		{Name: "transport.socket.keepalive-interval", Kind: xlator.KindTime, Default: "2", Max: 32767, Live: true, Unit: " seconds", Help: "Time between probes."},
 		{Name: "transport.socket.keepalive-count", Kind: xlator.KindInt, Default: "9", Max: 127, Live: true, Help: "Probes without an answer that end the connection."},
-		refused("transport.socket.ssl-enabled", "TLS to bricks is not supported yet: gluster volume set VOLUME client.ssl off (and server.ssl off)", strings.Fields(off)...),
-		ignored("transport.socket.ssl-own-cert", xlator.KindString, "there is no TLS yet."),
-		ignored("transport.socket.ssl-private-key", xlator.KindString, "there is no TLS yet."),
-		ignored("transport.socket.ssl-ca-list", xlator.KindString, "there is no TLS yet."),
-		ignored("transport.socket.ssl-crl-path", xlator.KindString, "there is no TLS yet."),
-		ignored("transport.socket.ssl-cert-depth", xlator.KindString, "there is no TLS yet."),
-		ignored("transport.socket.ssl-cipher-list", xlator.KindString, "there is no TLS yet."),
+		{Name: "transport.socket.ssl-enabled", Alias: []string{"ssl-enabled"}, Kind: xlator.KindBool, Default: "off", Help: "Whether the brick is spoken to over TLS (client.ssl)."},
+		{Name: "transport.socket.ssl-own-cert", Alias: []string{"ssl-own-cert"}, Kind: xlator.KindPath, Help: "Our certificate, PEM. Without it " + tlsFile("pem") + "."},
+		{Name: "transport.socket.ssl-private-key", Alias: []string{"ssl-private-key"}, Kind: xlator.KindPath, Help: "Its key, PEM. Without it " + tlsFile("key") + "."},
+		{Name: "transport.socket.ssl-ca-list", Alias: []string{"ssl-ca-list"}, Kind: xlator.KindPath, Help: "The authorities, or the servers' own certificates, that we believe, PEM. Without it " + tlsFile("ca") + "."},
+		{Name: "transport.socket.ssl-cert-depth", Alias: []string{"ssl-cert-depth"}, Kind: xlator.KindInt, Default: "1", Max: 100, Help: "How many authorities there may be between the brick's certificate and one that we believe."},
+		refused("transport.socket.ssl-crl-path", "lists of revoked certificates are not read: gluster volume reset VOLUME ssl.crl-path, and take the certificate's authority out of the list of those that you believe", "", "NULL"),
+		ignored("transport.socket.ssl-cipher-list", xlator.KindString, "Go's own choice of safe ones is used."),
+		ignored("transport.socket.ssl-dh-param", xlator.KindString, "it is the server's."),
+		ignored("transport.socket.ssl-ec-curve", xlator.KindString, "Go's own choice of safe ones is used."),
 		ignored("transport.socket.nodelay", xlator.KindBool, "it is always on."),
 		ignored("transport.tcp-window-size", xlator.KindSize, "the kernel sizes its buffers by itself."),
 		ignored("transport.window-size", xlator.KindSize, "the kernel sizes its buffers by itself."),
