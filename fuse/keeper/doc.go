@@ -42,9 +42,10 @@
 //	  held.mu             one of them
 //	    Store.mu          held while descriptors are sent: none is closed meanwhile
 //	      Conn.sendMu     one sender at a time
-//	Link.askMu            one question to the keeper at a time
-//	  Link.mu             which keeper; a leaf
-//	  Store.mu, Conn.sendMu
+//	Link.wantMu           what this process has asked for
+//	  Link.askMu          one question to the keeper at a time
+//	    Link.mu           which keeper; a leaf
+//	    Store.mu, Conn.sendMu
 //
 // # Who keeps whom alive
 //

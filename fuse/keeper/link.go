@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +36,9 @@ type Link struct {
 	wg      sync.WaitGroup
 
 	askMu sync.Mutex // held by who waits for an answer
+
+	wantMu sync.Mutex
+	wanted map[string]bool // guarded by wantMu; names that this process has kept or asked for
 
 	mu sync.Mutex
 	at *attachment // guarded by mu; nil: the keeper is gone
@@ -86,7 +90,7 @@ func Inherit(program string, layouts []uint64) (*Link, Message, error) {
 
 func newLink(offer Message) *Link {
 	offer.Kind, offer.PID = Offer, os.Getpid()
-	return &Link{store: NewStore(), offer: offer, news: make(chan News), quit: make(chan struct{})}
+	return &Link{store: NewStore(), offer: offer, news: make(chan News), quit: make(chan struct{}), wanted: map[string]bool{}}
 }
 
 // raiseOOMScore undoes what the keeper has done for itself.
@@ -272,6 +276,7 @@ func (l *Link) Upgrade(client, program int, limit time.Duration) error {
 
 // Keep implements xlator.Descriptors.
 func (l *Link) Keep(name string, fd int) error {
+	l.want(name)
 	if err := l.store.PutCopy(keptFD+name, fd); err != nil {
 		return err
 	}
@@ -279,7 +284,44 @@ func (l *Link) Keep(name string, fd int) error {
 }
 
 // Kept implements xlator.Descriptors.
-func (l *Link) Kept(name string) (fd int, ok bool, err error) { return l.store.Copy(keptFD + name) }
+func (l *Link) Kept(name string) (fd int, ok bool, err error) {
+	l.want(name)
+	return l.store.Copy(keptFD + name)
+}
+
+// want notes that the name is somebody's: DropForgotten leaves it alone.
+func (l *Link) want(name string) {
+	l.wantMu.Lock()
+	defer l.wantMu.Unlock()
+	l.wanted[name] = true
+}
+
+// DropForgotten drops what earlier processes of the mount have kept and nobody
+// in this one has asked for, and returns the names.
+func (l *Link) DropForgotten() (dropped []string, err error) {
+	for _, n := range l.store.names() {
+		name, kept := strings.CutPrefix(n, keptFD)
+		if !kept {
+			continue
+		}
+		forgotten, derr := l.dropUnlessWanted(name)
+		if err = errors.Join(err, derr); forgotten {
+			dropped = append(dropped, name)
+		}
+	}
+	return dropped, err
+}
+
+// dropUnlessWanted has who comes to keep that name wait until the keeper has
+// dropped the old one.
+func (l *Link) dropUnlessWanted(name string) (dropped bool, err error) {
+	l.wantMu.Lock()
+	defer l.wantMu.Unlock()
+	if l.wanted[name] {
+		return false, nil
+	}
+	return true, l.Drop(name)
+}
 
 // Drop implements xlator.Descriptors.
 func (l *Link) Drop(name string) error {

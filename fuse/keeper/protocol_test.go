@@ -244,3 +244,53 @@ func TestNothingKeptIsLostBetweenKeepers(t *testing.T) {
 		unix.Close(f)
 	}
 }
+
+// TestForgottenDescriptorsAreDropped: what an earlier worker kept stays for who
+// asks for it, and goes with the keeper's copy if nobody does.
+func TestForgottenDescriptorsAreDropped(t *testing.T) {
+	l := newLink(Message{})
+	for _, n := range []string{DeviceFD, keptFD + "asked for", keptFD + "kept anew", keptFD + "forgotten"} {
+		l.store.Put(n, file(t, n))
+	}
+	a, b := pair(t)
+	l.at = &attachment{conn: a, pid: 7}
+	l.listen(l.at)
+	var heard []string
+	var keeper sync.WaitGroup
+	keeper.Go(func() {
+		for {
+			m, fds, err := b.Receive()
+			if err != nil {
+				return
+			}
+			closeAll(fds)
+			heard = append(heard, fmt.Sprint(m.Kind, " ", m.Name))
+			if err := b.Send(Message{Kind: OK}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	fd, ok, err := l.Kept("asked for")
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if err := l.Keep("kept anew", fd); err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fd)
+	if got, err := l.DropForgotten(); err != nil || !slices.Equal(got, []string{"forgotten"}) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got := l.store.names(); !slices.Equal(got, []string{DeviceFD, keptFD + "asked for", keptFD + "kept anew"}) {
+		t.Errorf("left are %q", got)
+	}
+	if got, err := l.DropForgotten(); err != nil || len(got) != 0 {
+		t.Errorf("again: %q, %v", got, err)
+	}
+	go func() { <-l.News() }()
+	l.Close()
+	keeper.Wait()
+	if want := []string{"keep kept anew", "drop forgotten"}; !slices.Equal(heard, want) {
+		t.Errorf("the keeper heard %q, want %q", heard, want)
+	}
+}

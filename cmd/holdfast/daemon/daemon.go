@@ -144,7 +144,7 @@ func (d *Daemon) run(ctx context.Context, sig chan os.Signal, ready func(Ready))
 		if err = ctx.Err(); err == nil {
 			err = d.open()
 		}
-		if err != nil {
+		if err != nil && !d.goesOn() {
 			d.closeGraphs()
 		}
 	}
@@ -173,7 +173,7 @@ func (d *Daemon) firstGraph(ctx context.Context) error {
 	d.room = newRoom()
 	addProcessor()
 	d.pool = xlator.NewPool()
-	d.table = fdtable.New(d.log, d.mem, fdtable.RecoveryDeadline(o.RecoveryDeadline))
+	d.table = fdtable.New(d.log, d.mem, fdtable.RecoveryDeadline(o.RecoveryDeadline), fdtable.IdleTimeout(o.IdleTimeout))
 	cfg := graph.Config{
 		Types: d.cfg.Types, Refused: d.cfg.Refused, Pool: d.pool, Errors: d.table, Log: d.log,
 		Mount: xlator.MountOptions{
@@ -218,6 +218,8 @@ func waitForEnding(ctx context.Context, src string, limit time.Duration) {
 	}
 }
 
+// closeGraphs is for the end of the mount: bricks let go of everything, also of
+// what the keeper holds for them.
 func (d *Daemon) closeGraphs() {
 	if err := d.mgr.Close(); err != nil {
 		d.log.Error("acknowledged data may not have been written", "err", err)
@@ -258,6 +260,7 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 			"volume_id", d.mgr.Status().VolumeID, "generation", d.mgr.Status().Generation)
 		d.wg.Go(func() { d.watch(ctx) })
 		d.wg.Go(func() { d.signals(ctx, sig) })
+		d.wg.Go(func() { d.dropForgotten(ctx) })
 		ready(Ready{Mountpoint: d.mountpoint, Minor: d.session.Connection(), PID: os.Getpid(), Missing: missing(d.promises)})
 	}
 	select {
@@ -268,6 +271,9 @@ func (d *Daemon) serve(sig chan os.Signal, ready func(Ready)) error {
 		}
 		if serr != nil {
 			d.log.Error("session ended", "err", serr)
+			if d.goesOn() {
+				return fmt.Errorf("%s: %w", d.mountpoint, serr)
+			}
 			err = errors.Join(err, fmt.Errorf("%s: %w", d.mountpoint, serr))
 		}
 	case <-d.drained: // everything else is left as it stands

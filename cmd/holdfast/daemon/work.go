@@ -186,6 +186,33 @@ func (d *Daemon) connected() bool {
 	return ok && keeper.Connected(fd)
 }
 
+// goesOn reports whether the mount outlives this process: then everything is
+// left to the next one as it stands, and no graph is closed, since that tells
+// the bricks that the mount is over.
+func (d *Daemon) goesOn() bool { return d.link != nil && d.connected() }
+
+// dropForgotten has the keeper let go of what a dead process of the mount has
+// kept for a graph that this one does not have, such as one that was being
+// switched to. What a switch begun by that process may yet ask for is left some
+// time.
+func (d *Daemon) dropForgotten(ctx context.Context) {
+	if d.link == nil {
+		return
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(d.cfg.Options.RecoveryDeadline):
+	}
+	names, err := d.link.DropForgotten()
+	if err != nil {
+		d.log.Warn("descriptors that nobody needs", "err", err)
+	}
+	if len(names) > 0 {
+		d.log.Info("let go of what an earlier process of the mount had kept", "names", names)
+	}
+}
+
 // passOnUpgrade has the keeper answer who asks for another program.
 func (d *Daemon) passOnUpgrade(r *control.Request) error {
 	if d.link == nil {

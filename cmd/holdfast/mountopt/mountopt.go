@@ -40,6 +40,9 @@ type Options struct {
 	// Keeper is "on", "off" or "unix:" and the path of a service.
 	Keeper           string
 	RecoveryDeadline time.Duration
+	// IdleTimeout is after what time without use a file that stays open is closed
+	// below; 0: only when descriptors run short.
+	IdleTimeout time.Duration
 	// LockLoss is what becomes of the locks of a lost brick's session: check,
 	// fail or drop; "" leaves it to the volfile.
 	LockLoss string
