@@ -3,6 +3,7 @@ package fdtable
 import (
 	"sync"
 
+	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/graph"
 	"github.com/holdfast/holdfast/xlator"
 )
@@ -56,8 +57,11 @@ func (r *recent) remove(n *Node) {
 
 // Seen is Found of an Inode of g, which the request is inside: the file is known
 // to live there, unless it is open.
-func (t *Table) Seen(g *graph.Graph, i *xlator.Inode) *Node {
-	n := t.Found(i.GFID(), i.Type())
+func (t *Table) Seen(g *graph.Graph, i *xlator.Inode) *Node { return t.SeenFor(nil, g, i) }
+
+// SeenFor is Seen as FoundFor is Found.
+func (t *Table) SeenFor(e *state.Entry, g *graph.Graph, i *xlator.Inode) *Node {
+	n := t.FoundFor(e, i.GFID(), i.Type())
 	if r := n.ref.Current(); (r == nil || r.Key < g.Generation) && n.settleOn(g, i) {
 		t.recent.add(n)
 	}

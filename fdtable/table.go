@@ -139,7 +139,11 @@ func (t *Table) shard(g xlator.GFID) *shard { return &t.shards[g[15]%64] }
 
 // Found returns the node of that gfid, making it if the kernel does not know
 // it, and counts one lookup more.
-func (t *Table) Found(g xlator.GFID, typ xlator.FileType) *Node {
+func (t *Table) Found(g xlator.GFID, typ xlator.FileType) *Node { return t.FoundFor(nil, g, typ) }
+
+// FoundFor is Found for the request of that entry (nil: none is recorded), which
+// another process may have to carry out again: see Uncount.
+func (t *Table) FoundFor(e *state.Entry, g xlator.GFID, typ xlator.FileType) *Node {
 	s := t.shard(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,8 +158,30 @@ func (t *Table) Found(g xlator.GFID, typ xlator.FileType) *Node {
 		n.errs.adopt(t.takeOrphan(g))
 		s.m[g] = n
 	}
+	if e != nil {
+		e.SetCounted(n.id, n.lookups+1)
+	}
 	n.setLookups(n.lookups + 1)
 	return n
+}
+
+// Uncount takes back the lookup that a dead process has counted for a request
+// which is going to count it again: the node's lookups were about to become n.
+// If they are fewer it was not counted, or something was taken back since; then
+// nothing is done, since one too many does no harm. Called before anything is
+// counted, with the greatest n of a node first.
+func (t *Table) Uncount(nodeid, n uint64) {
+	nd := t.revive(nodeid)
+	if nd == nil || nd == t.root {
+		return
+	}
+	s := t.shard(nd.gfid)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if nd.lookups >= n && n > 0 {
+		nd.setLookups(nd.lookups - 1)
+		t.dropIfUnused(s, nd)
+	}
 }
 
 // known returns the node of that gfid if there is one. Called with s.mu held, s

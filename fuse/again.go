@@ -1,6 +1,8 @@
 package fuse
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ func (r *recovery) carryOut() {
 		}
 		r.s.readers.Go(func() { r.s.carryOut(q) })
 	}
+	r.uncount()
 	for _, f := range r.again {
 		if q := r.take(f); q != nil {
 			start(q)
@@ -47,6 +50,27 @@ func (r *recovery) carryOut() {
 	case <-r.s.gone:
 	case <-time.After(r.s.opts.DrainTimeout):
 		r.s.log.Warn("waits for locks begin late: others may come first")
+	}
+}
+
+// uncount takes back the lookups that were counted for requests whose answer
+// nobody has recorded: they are going to be counted again.
+func (r *recovery) uncount() {
+	type count struct{ node, n uint64 }
+	var counts []count
+	for _, f := range r.again {
+		e := f.sl.entry
+		if op := f.header().Opcode; op >= opCount || !entryOps[op] {
+			continue
+		}
+		if node, n := e.Counted(); node != 0 {
+			e.SetCounted(0, 0) // once, whatever happens to this process
+			counts = append(counts, count{node, n})
+		}
+	}
+	slices.SortFunc(counts, func(a, b count) int { return cmp.Compare(b.n, a.n) })
+	for _, c := range counts {
+		r.t.Uncount(c.node, c.n)
 	}
 }
 

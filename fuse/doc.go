@@ -103,9 +103,9 @@
 //
 // With durable memory: the slots, as above, and a kernel that waits; the
 // Device, if somebody else holds it. Lost are notifications that were queued, and
-// some lookups may be counted twice (a LOOKUP or READDIRPLUS that was carried out
-// and not answered, a FORGET that was cleared and not applied): such a node is
-// kept until the unmount. Without: a mount that answers ENOTCONN until it is
+// some lookups may be counted twice (a READDIRPLUS that was carried out and not
+// answered, a FORGET that was cleared and not applied): such a node is kept until
+// the unmount. Without: a mount that answers ENOTCONN until it is
 // unmounted.
 //
 // A process must have nothing open in the mount if it is to start the next one

@@ -32,7 +32,7 @@ func (b *bridge) lookup(r *request, name string, out *gofuse.EntryOut) error {
 		if err != nil {
 			return err
 		}
-		if b.answerFound(&u, rep, out) {
+		if b.answerFound(r, &u, rep, out) {
 			return nil
 		}
 		if err := b.t.WaitHeld(&r.call, rep.Inode.GFID()); err != nil {
@@ -43,12 +43,12 @@ func (b *bridge) lookup(r *request, name string, out *gofuse.EntryOut) error {
 
 // answerFound ends u, and reports whether the entry could be told: of a file
 // that is held, what was found may be older than what was acknowledged.
-func (b *bridge) answerFound(u *fdtable.Use, rep *xlator.LookupRep, out *gofuse.EntryOut) bool {
+func (b *bridge) answerFound(r *request, u *fdtable.Use, rep *xlator.LookupRep, out *gofuse.EntryOut) bool {
 	defer u.Done()
 	if b.t.Held(rep.Inode.GFID()) {
 		return false
 	}
-	b.fillEntry(out, b.t.Seen(u.G, rep.Inode), &rep.Attr)
+	b.fillEntry(out, b.t.SeenFor(r.entry(), u.G, rep.Inode), &rep.Attr)
 	return true
 }
 
@@ -81,7 +81,7 @@ func (b *bridge) again(r *request, n *fdtable.Node, out *gofuse.EntryOut) error 
 	if err != nil {
 		return err
 	}
-	b.fillEntry(out, b.t.Found(n.GFID(), n.Type()), &a)
+	b.fillEntry(out, b.t.FoundFor(r.entry(), n.GFID(), n.Type()), &a)
 	return nil
 }
 

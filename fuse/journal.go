@@ -34,6 +34,10 @@ var repeatable = [opCount]bool{
 	opReaddir: true, opReaddirplus: true, opGetlk: true, opAccess: true, opLseek: true,
 }
 
+// entryOps are answered with a file's number, which counts as one
+// lookup of it.
+var entryOps = [opCount]bool{opLookup: true, opSymlink: true, opMknod: true, opMkdir: true, opLink: true, opCreate: true, opTmpfile: true}
+
 // record keeps a reply that is about to be written, with what follows from it: a
 // process that finds it writes it again, and does nothing else. The slot is
 // cleared once the reply has been written (see slot.drop).

@@ -36,7 +36,7 @@ func (b *bridge) answerEntry(r *request, u *fdtable.Use, rep *xlator.EntryRep, o
 	if err := known(r, u, rep.Inode, &rep.Attr); err != nil {
 		return err
 	}
-	b.fillEntry(out, b.t.Seen(u.G, rep.Inode), &rep.Attr)
+	b.fillEntry(out, b.t.SeenFor(r.entry(), u.G, rep.Inode), &rep.Attr)
 	return nil
 }
 

@@ -136,6 +136,7 @@ func (b *bridge) createBy(r *request, in *gofuse.CreateIn, out *gofuse.CreateOut
 	if b.t.Held(n.GFID()) { // it was there, and has data on the way
 		if attr, err = b.fresh(r, n); err != nil {
 			b.t.Release(&r.call, f)
+			r.uncounted()
 			b.t.Forget(n.ID(), 1)
 			return err
 		}
@@ -161,7 +162,7 @@ func (b *bridge) createIn(r *request, parent *fdtable.Node, f *fdtable.BaseFD, d
 		u.G.Top.Release(rep.FD)
 		return nil, xlator.Iatt{}, err
 	}
-	n := b.t.Found(i.GFID(), i.Type())
+	n := b.t.FoundFor(r.entry(), i.GFID(), i.Type())
 	b.t.Publish(&u, f, n, rep.FD)
 	return n, rep.Attr, nil
 }

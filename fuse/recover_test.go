@@ -100,6 +100,34 @@ func TestForgetThatWasOnlyReadIsApplied(t *testing.T) {
 	l.nothingLeft(k)
 }
 
+// TestLookupCarriedOutAgainIsCountedOnce: the process may have died after it had
+// counted the lookup, or right before.
+func TestLookupCarriedOutAgainIsCountedOnce(t *testing.T) {
+	before := play(t, Options{}, nil)
+	node, _ := before.create("f")
+	lookup := func() []byte { return message(opLookup, 1, &gofuse.InHeader{}, cstr("f")) }
+	for range 2 { // one was answered, the other is found in its slot
+		before.want(send(before, opLookup, 1, &gofuse.InHeader{}, cstr("f")), 0)
+	}
+	l := leave(t)
+	l.request(1, 5000, lookup()).SetCounted(node, 3)
+	l.request(2, 5002, lookup()).SetCounted(node, 4)
+	k := before.successor(l.process())
+	k.replies(2)
+	l.nothingLeft(k)
+	lookups := func() uint64 {
+		for _, n := range k.table.Dump() {
+			if n.NodeID == node {
+				return n.Lookups
+			}
+		}
+		return 0
+	}
+	if n := lookups(); n != 4 {
+		t.Errorf("%d lookups, the kernel knows of 4", n)
+	}
+}
+
 func TestWaitsForALockKeepTheirOrder(t *testing.T) {
 	before := play(t, Options{}, nil)
 	node, fh := before.create("f")

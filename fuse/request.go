@@ -6,6 +6,7 @@ import (
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/holdfast/holdfast/fdtable"
+	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/xlator"
 )
 
@@ -102,6 +103,17 @@ func (r *request) begin(sl *slot, in []byte) {
 			r.onPark = func() { r.s.running.park(r) }
 		}
 		r.call.OnPark = r.onPark
+	}
+}
+
+// entry is where it is recorded what has been done for the request; nil: nowhere.
+func (r *request) entry() *state.Entry { return r.slot.entry }
+
+// uncounted notes that no lookup is counted for the request any more. It comes
+// before that is so.
+func (r *request) uncounted() {
+	if e := r.entry(); e != nil {
+		e.SetCounted(0, 0)
 	}
 }
 

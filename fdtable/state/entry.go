@@ -21,7 +21,8 @@ import (
 //	160  8  to where
 //	168  8  length of the reply; 0: none yet
 //	176 320 the reply
-//	496 16  gfid of the file that a WRITE is to
+//	496 16  gfid of the file that a WRITE is to; of a request that is answered
+//	        with a file's number: that, and its lookups with this one
 type Entry struct {
 	word   uint64
 	order  uint64
@@ -194,6 +195,22 @@ func (e *Entry) File() [16]byte { return e.file }
 
 // SetFile records it.
 func (e *Entry) SetFile(g [16]byte) { e.file = g }
+
+// SetCounted records, of a request other than a WRITE, that a node's lookups are
+// about to become n because of it; node 0 takes that back. Called with the lock
+// held that guards the count.
+func (e *Entry) SetCounted(node, n uint64) {
+	w := view[[2]uint64](e.file[:])
+	store(&w[0], 0) // else a kill leaves a node with another's count
+	store(&w[1], n)
+	store(&w[0], node)
+}
+
+// Counted is what SetCounted recorded; node 0: nothing.
+func (e *Entry) Counted() (node, n uint64) {
+	w := view[[2]uint64](e.file[:])
+	return load(&w[0]), load(&w[1])
+}
 
 // GFID is the identity chosen for what the request makes.
 func (e *Entry) GFID() [16]byte { return e.gfid }
