@@ -77,15 +77,13 @@ func (rt *Runtime) entries(d *descriptor, off int64, size, overhead int) (es []x
 	p := rt.enter()
 	defer p.out()
 	if off != s.at || off == 0 {
-		s.left = nil
-		if _, err := unix.Seek(d.n, off, unix.SEEK_SET); err != nil {
+		if err := s.seek(d.n, off); err != nil {
 			return nil, err
 		}
-		s.at = off
 	}
 	for {
 		if len(s.left) == 0 {
-			if s.left, err = getdents(d.n, size); err != nil || len(s.left) == 0 {
+			if s.left, err = s.read(d.n, size); err != nil || len(s.left) == 0 {
 				return es, err
 			}
 		}
@@ -107,6 +105,33 @@ func (rt *Runtime) entries(d *descriptor, off int64, size, overhead int) (es []x
 			return es, nil
 		}
 	}
+}
+
+// seek goes to an offset. Called with mu held.
+func (s *stream) seek(fd int, off int64) error {
+	s.left = nil
+	_, err := unix.Seek(fd, off, unix.SEEK_SET)
+	if err == nil {
+		s.at = off
+	}
+	return err
+}
+
+// read asks the file system for what follows. Called with mu held.
+//
+// On ext4 (seen on Linux 6.18) a read that begins at 0 may find nothing and leave
+// the position at the end, if the directory has changed since its descriptor was
+// read to the end; once more from 0 it lists. A directory has "." and "..", so
+// nothing at 0 means that, or that it was removed.
+func (s *stream) read(fd, size int) ([]byte, error) {
+	b, err := getdents(fd, size)
+	if err != nil || len(b) > 0 || s.at != 0 {
+		return b, err
+	}
+	if err := s.seek(fd, 0); err != nil {
+		return nil, err
+	}
+	return getdents(fd, size)
 }
 
 // getdents is getdents64(2). A directory that was removed has no entries.
