@@ -247,6 +247,40 @@ func TestHelperOfMount8(t *testing.T) {
 	w.umount()
 }
 
+// TestMount8AndFstab: what `make install` puts in place is what mount(8) calls, with
+// the words of a command line and of fstab(5), in a mount namespace where it is
+// in its place.
+func TestMount8AndFstab(t *testing.T) {
+	w := newWorld(t)
+	root := filepath.Join(w.dir, "root")
+	make := exec.Command("make", "-C", "../..", "install", "DESTDIR="+root)
+	if out, err := make.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	w.write(w.dir+"/fstab", w.brick+" "+w.mnt+" holdfast defaults,ro,nofail,log-file="+w.log+" 0 0\n")
+	c := exec.CommandContext(t.Context(), "unshare", "--mount", "--propagation", "private", "sh", "-ec", `
+		mount --bind "$1/root/sbin" "$(readlink -f /sbin)"
+		mount --bind "$1/root/usr/local/bin" /usr/local/bin
+		mount -t holdfast -o "noatime,log-file=$1/log" "$1/brick" "$1/mnt"
+		echo y >"$1/mnt/x"
+		umount "$1/mnt"
+		mount --fstab "$1/fstab" "$1/mnt"
+		cat "$1/mnt/x"
+		! touch "$1/mnt/z" 2>&1
+		grep "$1/mnt" /proc/self/mounts
+		holdfast umount "$1/mnt"`, "sh", w.dir)
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"\ny\n", "Read-only file system", w.brick + " " + w.mnt + " fuse.holdfast ro,"} {
+		if !strings.Contains("\n"+string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	w.gone()
+}
+
 func to(t *testing.T, link string) string {
 	t.Helper()
 	s, err := os.Readlink(link)
