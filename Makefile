@@ -7,7 +7,7 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TESTFLAGS   ?= -race -tags invariants -count=1 -p 2 -timeout 25m
 PACKAGES    ?= ./...
 
-.PHONY: all build test lint vet demo bench deps install uninstall clean
+.PHONY: all build test lint vet demo bench bench-gluster deps install uninstall clean
 
 all: build
 
@@ -33,6 +33,10 @@ demo: build
 
 bench: deps build
 	$(GO) run ./tests/bench
+
+# A real GlusterFS volume of one brick, the stock client against this one.
+bench-gluster: deps build
+	$(GO) run ./tests/bench -only gluster -seconds 2
 
 install: build
 	install -D -m 0755 bin/holdfast $(DESTDIR)$(PREFIX)/bin/holdfast

@@ -42,6 +42,7 @@ type fioCell struct{ iops, perOps []float64 }
 type fioResult struct {
 	iops   float64
 	perOps float64 // CPU seconds for 10,000 operations: fio and the process behind
+	behind float64 // CPU microseconds for one, the process behind alone
 }
 
 func (b *bench) fio() error {
@@ -114,8 +115,8 @@ func (b *bench) fioRun(t *target, r fioRow) (res fioResult, err error) {
 	ios := x.Read.TotalIOs + x.Write.TotalIOs
 	own := time.Duration((x.UsrCPU + x.SysCPU) / 100 * x.Runtime * float64(time.Millisecond))
 	res.iops = x.Read.IOPS + x.Write.IOPS
-	if ios > 0 {
-		res.perOps = (own + t.cpu() - before).Seconds() / ios * 10000
+	if behind := t.cpu() - before; ios > 0 {
+		res.perOps, res.behind = (own+behind).Seconds()/ios*10000, behind.Seconds()/ios*1e6
 	}
 	return res, nil
 }

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
 func main() {
-	only := flag.String("only", "pause,resolve,keeper,kill,fio,meta", "tables to print")
+	only := flag.String("only", "pause,resolve,keeper,kill,fio,meta", "tables to print; gluster: those of a GlusterFS volume")
 	seconds := flag.Int("seconds", 3, "duration of one fio row")
 	bin := flag.String("bin", "bin/holdfast", "the program")
 	dir := flag.String("dir", "", "where to work (default: a new folder in the current one)")
@@ -37,7 +38,11 @@ func run(ctx context.Context, bin, dir string, only []string, each time.Duration
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{ctx: ctx, bin: bin, dir: dir, each: each}
-	tables := map[string]func() error{"keeper": b.keeper, "kill": b.kills, "pause": b.pauses, "resolve": b.resolve, "fio": b.fio, "meta": b.meta}
+	tables := map[string]func() error{"keeper": b.keeper, "kill": b.kills, "pause": b.pauses, "resolve": b.resolve, "fio": b.fio, "meta": b.meta,
+		"gluster-fio": b.glusterFio, "gluster-meta": b.glusterMeta, "gluster-pause": b.glusterPause, "gluster-memory": b.glusterMemory}
+	if i := slices.Index(only, "gluster"); i >= 0 {
+		only = slices.Replace(only, i, i+1, glusterTables...)
+	}
 	for _, name := range only {
 		t, ok := tables[name]
 		if !ok {

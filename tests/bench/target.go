@@ -50,9 +50,13 @@ func (b *bench) holdfast(name string, args ...string) (*target, error) {
 			return nil, err
 		}
 	}
-	log := filepath.Join(b.dir, name+".log")
+	return b.mounted(src, mnt, args...)
+}
+
+// mounted mounts a source.
+func (b *bench) mounted(src, mnt string, args ...string) (*target, error) {
 	kept := strconv.FormatFloat(kernelKeeps.Seconds(), 'f', -1, 64)
-	args = append([]string{"mount", src, mnt, "--log-file", log, "-o", "attribute-timeout=" + kept + ",entry-timeout=" + kept}, args...)
+	args = append([]string{"mount", src, mnt, "--log-file", mnt + ".log", "-o", "attribute-timeout=" + kept + ",entry-timeout=" + kept}, args...)
 	if err := b.command(b.bin, args...); err != nil {
 		return nil, err
 	}
