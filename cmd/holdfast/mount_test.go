@@ -316,6 +316,12 @@ func TestMetricsAreServed(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
+	rep, err = client.Get("http://holdfast/debug/pprof/heap?debug=1")
+	if err != nil || rep.StatusCode != http.StatusOK {
+		t.Errorf("the heap's profile: %v %v", rep, err)
+	} else {
+		rep.Body.Close()
+	}
 	w.umount()
 	if _, err := os.Lstat(socket); err == nil {
 		t.Error("the socket is left")
