@@ -88,5 +88,5 @@ func (t *Table) waitHeld(ctx context.Context, file xlator.GFID) error {
 	if h == nil {
 		return nil
 	}
-	return await(ctx, h.done)
+	return xlator.Await(ctx, h.done)
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
 func TestAttributesAreAnsweredFromMemoryUntilTheTimeout(t *testing.T) {
@@ -45,12 +46,12 @@ func TestAttributesAreAnsweredFromMemoryUntilTheTimeout(t *testing.T) {
 	}
 	// The age counts from when it was asked for, not from when it came.
 	w.clock.Add(int64(time.Hour))
-	g := w.p.gate(xlator.FopStat, true)
-	done := async(func() { w.stat(i) })
-	g.wait(t)
+	g := w.p.Gate(xlator.FopStat, true)
+	done := xlatortest.Async(func() { w.stat(i) })
+	g.Wait(t)
 	w.clock.Add(int64(time.Second))
-	close(g.open)
-	w.ended(done)
+	close(g.Open)
+	xlatortest.Ended(w.t, done)
 	if w.cached(i) {
 		t.Error("an answer that took a second was used")
 	}
@@ -146,12 +147,12 @@ func TestTransparentGraphNeitherAnswersNorKeeps(t *testing.T) {
 		for _, across := range []struct{ from, to xlator.PhaseName }{{xlator.PhaseServing, phase}, {phase, xlator.PhaseServing}} {
 			w.Phase.Set(across.from)
 			w.clock.Add(int64(time.Hour))
-			g := w.p.gate(xlator.FopStat, true)
-			done := async(func() { w.stat(i) })
-			g.wait(t)
+			g := w.p.Gate(xlator.FopStat, true)
+			done := xlatortest.Async(func() { w.stat(i) })
+			g.Wait(t)
 			w.Phase.Set(across.to)
-			close(g.open)
-			w.ended(done)
+			close(g.Open)
+			xlatortest.Ended(w.t, done)
 			w.Phase.Set(xlator.PhaseServing)
 			if w.cached(i) {
 				t.Errorf("kept across a change from %v to %v", across.from, across.to)
@@ -166,16 +167,16 @@ func TestChangeThatBeganWhileSettlingCounts(t *testing.T) {
 	w := build(t, nil)
 	fd := w.create("f")
 	w.Phase.Set(xlator.PhaseSettling)
-	g := w.p.gate(xlator.FopFtruncate, false)
-	done := async(func() {
+	g := w.p.Gate(xlator.FopFtruncate, false)
+	done := xlatortest.Async(func() {
 		_, err := w.x.Ftruncate(xlator.Internal(), &xlator.FtruncateReq{FD: fd, Size: 10})
 		w.must(err)
 	})
-	g.wait(t)
+	g.Wait(t)
 	w.Phase.Set(xlator.PhaseServing)
 	w.stat(fd.Inode())
-	close(g.open)
-	w.ended(done)
+	close(g.Open)
+	xlatortest.Ended(w.t, done)
 	if a := w.stat(fd.Inode()); a.Size != 10 {
 		t.Errorf("size %d", a.Size)
 	}
@@ -191,9 +192,9 @@ func TestFailedRemovalForgetsEverything(t *testing.T) {
 		w := build(t, nil)
 		i := w.create("f").Inode()
 		other := w.create("other").Inode()
-		g := w.p.gate(xlator.FopUnlink, true)
-		g.err = c.err
-		close(g.open)
+		g := w.p.Gate(xlator.FopUnlink, true)
+		g.Err = c.err
+		close(g.Open)
 		if _, err := w.x.Unlink(xlator.Internal(), &xlator.UnlinkReq{Parent: w.root, Name: "f"}); err == nil {
 			t.Fatal("it did not fail")
 		}

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
 // Another client changes the file, and the brick tells: before, and while an answer
@@ -48,12 +49,12 @@ func TestEventsAreHeard(t *testing.T) {
 				t.Error("another file was forgotten as well")
 			}
 			elsewhere(0o601)
-			g := w.p.gate(xlator.FopStat, true)
-			done := async(func() { w.stat(i) })
-			g.wait(t)
+			g := w.p.Gate(xlator.FopStat, true)
+			done := xlatortest.Async(func() { w.stat(i) })
+			g.Wait(t)
 			elsewhere(0o602)
-			close(g.open)
-			w.ended(done)
+			close(g.Open)
+			xlatortest.Ended(w.t, done)
 			w.right(i)
 		})
 	}

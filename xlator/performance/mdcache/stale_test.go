@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast/holdfast/xlator"
 	"github.com/holdfast/holdfast/xlator/performance/writebehind"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
 // changing is a fop that changes the file, or the directory when dir is set.
@@ -121,12 +122,12 @@ func TestChangeIsSeenAtOnce(t *testing.T) {
 func TestAnswerFromBeforeAChangeIsNotKept(t *testing.T) {
 	eachChange(t, func(t *testing.T, w *world, i *xlator.Inode, c changing) {
 		w.reconfigure(map[string]string{"md-cache-timeout": "600"}) // forget
-		g := w.p.gate(xlator.FopStat, true)
-		done := async(func() { w.stat(i) })
-		g.wait(t)
+		g := w.p.Gate(xlator.FopStat, true)
+		done := xlatortest.Async(func() { w.stat(i) })
+		g.Wait(t)
 		w.must(c.do())
-		close(g.open)
-		w.ended(done)
+		close(g.Open)
+		xlatortest.Ended(w.t, done)
 		w.right(i)
 	})
 }
@@ -137,12 +138,12 @@ func TestAnswerFromDuringAChangeIsNotKept(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprint("after the child ", after), func(t *testing.T) {
 			eachChange(t, func(t *testing.T, w *world, i *xlator.Inode, c changing) {
-				g := w.p.gate(c.fop, after)
-				done := async(func() { w.must(c.do()) })
-				g.wait(t)
+				g := w.p.Gate(c.fop, after)
+				done := xlatortest.Async(func() { w.must(c.do()) })
+				g.Wait(t)
 				w.stat(i)
-				close(g.open)
-				w.ended(done)
+				close(g.Open)
+				xlatortest.Ended(w.t, done)
 				w.right(i)
 			})
 		})
@@ -154,28 +155,28 @@ func TestAnswerFromDuringAChangeIsNotKept(t *testing.T) {
 func TestAnswerThatOverlapsAChangeIsNotKept(t *testing.T) {
 	eachChange(t, func(t *testing.T, w *world, i *xlator.Inode, c changing) {
 		w.reconfigure(map[string]string{"md-cache-timeout": "600"})
-		s, g := w.p.gate(xlator.FopStat, true), w.p.gate(c.fop, false)
-		stat := async(func() { w.stat(i) })
-		s.wait(t)
-		change := async(func() { w.must(c.do()) })
-		g.wait(t)
-		close(s.open)
-		w.ended(stat)
-		close(g.open)
-		w.ended(change)
+		s, g := w.p.Gate(xlator.FopStat, true), w.p.Gate(c.fop, false)
+		stat := xlatortest.Async(func() { w.stat(i) })
+		s.Wait(t)
+		change := xlatortest.Async(func() { w.must(c.do()) })
+		g.Wait(t)
+		close(s.Open)
+		xlatortest.Ended(w.t, stat)
+		close(g.Open)
+		xlatortest.Ended(w.t, change)
 		w.right(i)
 	})
 	eachChange(t, func(t *testing.T, w *world, i *xlator.Inode, c changing) {
-		g, s := w.p.gate(c.fop, false), w.p.gate(xlator.FopStat, true)
-		change := async(func() { w.must(c.do()) })
-		g.wait(t)
+		g, s := w.p.Gate(c.fop, false), w.p.Gate(xlator.FopStat, true)
+		change := xlatortest.Async(func() { w.must(c.do()) })
+		g.Wait(t)
 		w.reconfigure(map[string]string{"md-cache-timeout": "600"})
-		stat := async(func() { w.stat(i) })
-		s.wait(t)
-		close(g.open)
-		w.ended(change)
-		close(s.open)
-		w.ended(stat)
+		stat := xlatortest.Async(func() { w.stat(i) })
+		s.Wait(t)
+		close(g.Open)
+		xlatortest.Ended(w.t, change)
+		close(s.Open)
+		xlatortest.Ended(w.t, stat)
 		w.right(i)
 	})
 }
@@ -186,12 +187,12 @@ func TestLookupByNameFromBeforeAChangeIsNotKept(t *testing.T) {
 		if c.dir {
 			return
 		}
-		g := w.p.gate(xlator.FopLookup, true)
-		done := async(func() { w.must(justErr(w.x.Lookup(xlator.Internal(), &xlator.LookupReq{Parent: w.root, Name: "f"}))) })
-		g.wait(t)
+		g := w.p.Gate(xlator.FopLookup, true)
+		done := xlatortest.Async(func() { w.must(justErr(w.x.Lookup(xlator.Internal(), &xlator.LookupReq{Parent: w.root, Name: "f"}))) })
+		g.Wait(t)
 		w.must(c.do())
-		close(g.open)
-		w.ended(done)
+		close(g.Open)
+		xlatortest.Ended(w.t, done)
 		w.right(i)
 	})
 }
@@ -220,12 +221,12 @@ func TestAttributesOfConcurrentChangesAreNotKept(t *testing.T) {
 	w := build(t, nil)
 	fd := w.create("f")
 	ctx := xlator.Internal()
-	g := w.p.gate(xlator.FopFtruncate, true)
-	done := async(func() { w.must(justErr(w.x.Ftruncate(ctx, &xlator.FtruncateReq{FD: fd, Size: 5}))) })
-	g.wait(t)
+	g := w.p.Gate(xlator.FopFtruncate, true)
+	done := xlatortest.Async(func() { w.must(justErr(w.x.Ftruncate(ctx, &xlator.FtruncateReq{FD: fd, Size: 5}))) })
+	g.Wait(t)
 	w.must(justErr(w.x.Fsetattr(ctx, &xlator.FsetattrReq{FD: fd, Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: 0o600}})))
-	close(g.open)
-	w.ended(done)
+	close(g.Open)
+	xlatortest.Ended(w.t, done)
 	w.right(fd.Inode())
 	if w.stat(fd.Inode()).Mode != 0o600 {
 		t.Error("the attributes of the first were kept")

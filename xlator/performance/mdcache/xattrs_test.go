@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
 const (
@@ -142,13 +143,13 @@ var vfsCap = []byte{0, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 func TestXattrFromBeforeAChangeIsNotKept(t *testing.T) {
 	w := build(t, xattrOpts)
 	i := w.create("f").Inode()
-	g := w.p.gate(xlator.FopGetxattr, true)
+	g := w.p.Gate(xlator.FopGetxattr, true)
 	w.setxattr(i, listed, "old")
-	done := async(func() { w.getxattr(i, listed) })
-	g.wait(t)
+	done := xlatortest.Async(func() { w.getxattr(i, listed) })
+	g.Wait(t)
 	w.setxattr(i, listed, "new")
-	close(g.open)
-	w.ended(done)
+	close(g.Open)
+	xlatortest.Ended(w.t, done)
 	if v := w.getxattr(i, listed); v != "new" {
 		t.Errorf("%q", v)
 	}

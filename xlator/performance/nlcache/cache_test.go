@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
 func TestAbsentNameIsAnsweredFromMemoryUntilTheTimeout(t *testing.T) {
@@ -29,12 +30,12 @@ func TestAbsentNameIsAnsweredFromMemoryUntilTheTimeout(t *testing.T) {
 	}
 	// The age counts from when it was asked for, not from when it came.
 	w.clock.Add(int64(time.Hour))
-	g := w.p.gate(xlator.FopLookup, true)
-	done := async(func() { there(t, w.x, w.root, "n") })
-	g.wait(t)
+	g := w.p.Gate(xlator.FopLookup, true)
+	done := xlatortest.Async(func() { there(t, w.x, w.root, "n") })
+	g.Wait(t)
 	w.clock.Add(int64(time.Minute))
-	close(g.open)
-	ended(t, done)
+	close(g.Open)
+	xlatortest.Ended(t, done)
 	if w.cached(w.root, "n") {
 		t.Error("an answer that took a minute was used")
 	}
@@ -125,10 +126,10 @@ func TestChangeIsSeenAtOnce(t *testing.T) {
 func TestAnswerFromBeforeAChangeIsNotKept(t *testing.T) {
 	eachChange(t, func(t *testing.T, w *world, c change) {
 		for _, n := range c.names {
-			g := w.p.gate(xlator.FopLookup, true)
-			defer ended(t, async(func() { there(t, w.x, w.root, n) }))
-			g.wait(t)
-			defer close(g.open)
+			g := w.p.Gate(xlator.FopLookup, true)
+			defer xlatortest.Ended(t, xlatortest.Async(func() { there(t, w.x, w.root, n) }))
+			g.Wait(t)
+			defer close(g.Open)
 		}
 		w.must(c.do(w))
 	})
@@ -140,14 +141,14 @@ func TestAnswerFromDuringAChangeIsNotKept(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprint("after the child ", after), func(t *testing.T) {
 			eachChange(t, func(t *testing.T, w *world, c change) {
-				g := w.p.gate(c.fop, after)
-				done := async(func() { w.must(c.do(w)) })
-				g.wait(t)
+				g := w.p.Gate(c.fop, after)
+				done := xlatortest.Async(func() { w.must(c.do(w)) })
+				g.Wait(t)
 				for _, n := range c.names {
 					there(t, w.x, w.root, n)
 				}
-				close(g.open)
-				ended(t, done)
+				close(g.Open)
+				xlatortest.Ended(t, done)
 			})
 		})
 	}
@@ -158,28 +159,28 @@ func TestAnswerFromDuringAChangeIsNotKept(t *testing.T) {
 func TestAnswerThatOverlapsAChangeIsNotKept(t *testing.T) {
 	eachChange(t, func(t *testing.T, w *world, c change) {
 		for _, n := range c.names[:1] {
-			s, g := w.p.gate(xlator.FopLookup, true), w.p.gate(c.fop, false)
-			look := async(func() { there(t, w.x, w.root, n) })
-			s.wait(t)
-			change := async(func() { w.must(c.do(w)) })
-			g.wait(t)
-			close(s.open)
-			ended(t, look)
-			close(g.open)
-			ended(t, change)
+			s, g := w.p.Gate(xlator.FopLookup, true), w.p.Gate(c.fop, false)
+			look := xlatortest.Async(func() { there(t, w.x, w.root, n) })
+			s.Wait(t)
+			change := xlatortest.Async(func() { w.must(c.do(w)) })
+			g.Wait(t)
+			close(s.Open)
+			xlatortest.Ended(t, look)
+			close(g.Open)
+			xlatortest.Ended(t, change)
 		}
 	})
 	eachChange(t, func(t *testing.T, w *world, c change) {
 		for _, n := range c.names[:1] {
-			s, g := w.p.gate(xlator.FopLookup, true), w.p.gate(c.fop, false)
-			change := async(func() { w.must(c.do(w)) })
-			g.wait(t)
-			look := async(func() { there(t, w.x, w.root, n) })
-			s.wait(t)
-			close(g.open)
-			ended(t, change)
-			close(s.open)
-			ended(t, look)
+			s, g := w.p.Gate(xlator.FopLookup, true), w.p.Gate(c.fop, false)
+			change := xlatortest.Async(func() { w.must(c.do(w)) })
+			g.Wait(t)
+			look := xlatortest.Async(func() { there(t, w.x, w.root, n) })
+			s.Wait(t)
+			close(g.Open)
+			xlatortest.Ended(t, change)
+			close(s.Open)
+			xlatortest.Ended(t, look)
 		}
 	})
 }
@@ -188,12 +189,12 @@ func TestAnswerThatOverlapsAChangeIsNotKept(t *testing.T) {
 func TestRemovalBesideACreateKeepsNothing(t *testing.T) {
 	w := build(t, nil)
 	w.must(w.create(w.x, w.root, "f"))
-	g := w.p.gate(xlator.FopUnlink, true)
-	done := async(func() { w.must(unlink(w.x, w.root, "f")) })
-	g.wait(t)
+	g := w.p.Gate(xlator.FopUnlink, true)
+	done := xlatortest.Async(func() { w.must(unlink(w.x, w.root, "f")) })
+	g.Wait(t)
 	w.must(w.create(w.x, w.root, "f"))
-	close(g.open)
-	ended(t, done)
+	close(g.Open)
+	xlatortest.Ended(t, done)
 	if !there(t, w.x, w.root, "f") {
 		t.Error("the name that was made meanwhile is not there")
 	}
@@ -249,12 +250,12 @@ func TestEventsForget(t *testing.T) {
 			t.Errorf("%s: kept %v", name, !c.stays)
 		}
 		// While the answer is on its way.
-		g := w.p.gate(xlator.FopLookup, true)
-		done := async(func() { there(t, w.x, w.root, "m") })
-		g.wait(t)
+		g := w.p.Gate(xlator.FopLookup, true)
+		done := xlatortest.Async(func() { there(t, w.x, w.root, "m") })
+		g.Wait(t)
 		w.x.Notified(w.p, c.e)
-		close(g.open)
-		ended(t, done)
+		close(g.Open)
+		xlatortest.Ended(t, done)
 		if w.cached(w.root, "m") != c.stays {
 			t.Errorf("%s: kept %v, when the answer was on its way", name, !c.stays)
 		}
@@ -279,13 +280,13 @@ func TestTransparentGraphNeitherKeepsNorAnswers(t *testing.T) {
 				t.Errorf("%s: what was learned then is used", phase)
 			}
 			// The answer is on its way when the phase changes and changes back.
-			g := w.p.gate(xlator.FopLookup, true)
-			done := async(func() { there(t, w.x, w.root, "m") })
-			g.wait(t)
+			g := w.p.Gate(xlator.FopLookup, true)
+			done := xlatortest.Async(func() { there(t, w.x, w.root, "m") })
+			g.Wait(t)
 			w.Phase.Set(phase)
 			w.Phase.Set(xlator.PhaseServing)
-			close(g.open)
-			ended(t, done)
+			close(g.Open)
+			xlatortest.Ended(t, done)
 			if w.cached(w.root, "m") {
 				t.Errorf("%s: an answer from before it was kept", phase)
 			}
@@ -379,18 +380,18 @@ func TestDirectoryMadeHereIsKnownCompletely(t *testing.T) {
 // here.
 func TestDirectoryChangedWhileItIsMadeIsNotKnownCompletely(t *testing.T) {
 	w := build(t, map[string]string{"nl-cache-positive-entry": "on"})
-	g := w.p.gate(xlator.FopMkdir, true)
+	g := w.p.Gate(xlator.FopMkdir, true)
 	req := w.name(w.root, "d")
 	var d *xlator.Inode
-	done := async(func() {
+	done := xlatortest.Async(func() {
 		rep, err := w.x.Mkdir(xlator.Internal(), &xlator.MkdirReq{MakeReq: req})
 		w.must(err)
 		d = rep.Inode
 	})
-	g.wait(t)
+	g.Wait(t)
 	w.x.Notified(w.p, xlator.Event{Kind: xlator.Invalidate, File: req.GFID, Stale: xlator.StaleEntries})
-	close(g.open)
-	ended(t, done)
+	close(g.Open)
+	xlatortest.Ended(t, done)
 	if w.cached(d, "n") {
 		t.Error("it is")
 	}

@@ -28,8 +28,8 @@ func TestFileIsOpenedByItsFirstRead(t *testing.T) {
 		t.Errorf("opened %d times", n)
 	}
 	w.x.Release(fd)
-	if w.p.releases.Load() != 1 {
-		t.Errorf("released %d times", w.p.releases.Load())
+	if w.p.Releases() != 1 {
+		t.Errorf("released %d times", w.p.Releases())
 	}
 }
 
@@ -40,8 +40,8 @@ func TestFileThatNobodyReadsIsNeverOpened(t *testing.T) {
 		w.must(justErr(w.x.Flush(caller(), &xlator.FlushReq{FD: fd})))
 		w.x.Release(fd)
 	})
-	if n != 0 || w.p.releases.Load() != 0 {
-		t.Errorf("opened %d times, released %d times", n, w.p.releases.Load())
+	if n != 0 || w.p.Releases() != 0 {
+		t.Errorf("opened %d times, released %d times", n, w.p.Releases())
 	}
 	if len(w.x.all()) != 0 {
 		t.Error("it waits to be opened")
@@ -166,16 +166,16 @@ func TestWhateverNeedsTheFileOpensIt(t *testing.T) {
 func TestFileThatIsUnlinkedBeforeItsLateOpenIsRead(t *testing.T) {
 	w := build(t, nil)
 	i := w.file("f", "content")
-	g := w.p.gate(xlator.FopUnlink, false)
+	g := w.p.Gate(xlator.FopUnlink, false)
 	fd := w.early(i)
-	done := async(func() { w.must(unlink(w.x, w.root, "f")) })
-	g.wait(t)
+	done := xlatortest.Async(func() { w.must(unlink(w.x, w.root, "f")) })
+	g.Wait(t)
 	other := w.file("g", "other")
 	if n := w.opens(func() { w.x.Release(w.open(other, unix.O_RDONLY)) }); n != 1 {
 		t.Error("an open beside an unlink was answered early")
 	}
-	close(g.open)
-	ended(t, done)
+	close(g.Open)
+	xlatortest.Ended(t, done)
 	if s, err := w.read(fd); err != nil || s != "content" {
 		t.Errorf("%q, %v", s, err)
 	}
@@ -203,19 +203,19 @@ func TestDrainEndsWithItsDeadlineAndNamesWhatIsLeft(t *testing.T) {
 	i := w.file("f", "content")
 	fd := w.early(i)
 	w.Phase.Set(xlator.PhaseDraining)
-	g := w.p.gate(xlator.FopOpen, false)
+	g := w.p.Gate(xlator.FopOpen, false)
 	ctx, cancel := context.WithCancel(context.Background())
 	var err error
-	done := async(func() { err = w.x.Drain(ctx) })
-	g.wait(t)
+	done := xlatortest.Async(func() { err = w.x.Drain(ctx) })
+	g.Wait(t)
 	cancel()
-	ended(t, done)
+	xlatortest.Ended(t, done)
 	if d := w.x.Dirty(); err == nil || len(d) != 1 || d[0] != i.GFID() {
 		t.Errorf("%v, dirty %v", err, d)
 	}
-	clean := async(func() { w.must(w.x.WaitClean(context.Background(), i.GFID())) })
-	close(g.open)
-	ended(t, clean)
+	clean := xlatortest.Async(func() { w.must(w.x.WaitClean(context.Background(), i.GFID())) })
+	close(g.Open)
+	xlatortest.Ended(t, clean)
 	if d := w.x.Dirty(); len(d) != 0 {
 		t.Errorf("dirty %v", d)
 	}
@@ -228,9 +228,9 @@ func TestDrainEndsWithItsDeadlineAndNamesWhatIsLeft(t *testing.T) {
 func TestDrainDoesNotWaitForWhatCannotBeOpened(t *testing.T) {
 	w := build(t, nil)
 	w.early(w.file("f", "content"))
-	g := w.p.gate(xlator.FopOpen, false)
-	g.err = unix.EACCES
-	close(g.open)
+	g := w.p.Gate(xlator.FopOpen, false)
+	g.Err = unix.EACCES
+	close(g.Open)
 	w.Phase.Set(xlator.PhaseDraining)
 	if err := w.x.Drain(context.Background()); err != nil || len(w.x.Dirty()) != 0 {
 		t.Errorf("%v, dirty %v", err, w.x.Dirty())
@@ -240,9 +240,9 @@ func TestDrainDoesNotWaitForWhatCannotBeOpened(t *testing.T) {
 func TestErrorOfTheLateOpenIsTheFirstUsers(t *testing.T) {
 	w := build(t, nil)
 	fd := w.early(w.file("f", "content"))
-	g := w.p.gate(xlator.FopOpen, false)
-	g.err = unix.EACCES
-	close(g.open)
+	g := w.p.Gate(xlator.FopOpen, false)
+	g.Err = unix.EACCES
+	close(g.Open)
 	if _, err := w.read(fd); xlator.Errno(err) != unix.EACCES {
 		t.Errorf("%v", err)
 	}
@@ -273,7 +273,7 @@ func TestFileIsOpenedByWhoOpenedIt(t *testing.T) {
 	call.Reset() // the request is answered: its Call serves another
 	groups[0] = 0
 	var seen *xlator.Call
-	w.p.see = func(c *xlator.Call, f xlator.Fop) {
+	w.p.See = func(c *xlator.Call, f xlator.Fop) {
 		if f == xlator.FopOpen {
 			seen = c
 		}
@@ -287,10 +287,10 @@ func TestFileIsOpenedByWhoOpenedIt(t *testing.T) {
 func TestOpenWithoutLazyOpenIsSentAtOnce(t *testing.T) {
 	w := build(t, map[string]string{"lazy-open": "off"})
 	i := w.file("f", "content")
-	g := w.p.gate(xlator.FopOpen, false)
+	g := w.p.Gate(xlator.FopOpen, false)
 	fd := w.open(i, unix.O_RDONLY)
-	g.wait(t) // nobody reads
-	close(g.open)
+	g.Wait(t) // nobody reads
+	close(g.Open)
 	if n := w.opens(func() { w.read(fd) }); n != 0 {
 		t.Error("opened again")
 	}
@@ -298,13 +298,13 @@ func TestOpenWithoutLazyOpenIsSentAtOnce(t *testing.T) {
 
 func TestReleaseWhileItIsBeingOpened(t *testing.T) {
 	w := build(t, map[string]string{"lazy-open": "off"})
-	g := w.p.gate(xlator.FopOpen, true)
+	g := w.p.Gate(xlator.FopOpen, true)
 	fd := w.open(w.file("f", "content"), unix.O_RDONLY)
-	g.wait(t)
-	ended(t, async(func() { w.x.Release(fd) }))
-	close(g.open)
+	g.Wait(t)
+	xlatortest.Ended(t, xlatortest.Async(func() { w.x.Release(fd) }))
+	close(g.Open)
 	w.x.Stop()
-	if n := w.p.releases.Load(); n != 1 {
+	if n := w.p.Releases(); n != 1 {
 		t.Errorf("released %d times", n)
 	}
 }
@@ -312,17 +312,17 @@ func TestReleaseWhileItIsBeingOpened(t *testing.T) {
 func TestInterruptEndsTheWaitOnly(t *testing.T) {
 	w := build(t, nil)
 	fd := w.early(w.file("f", "content"))
-	g := w.p.gate(xlator.FopOpen, false)
+	g := w.p.Gate(xlator.FopOpen, false)
 	call := &xlator.Call{}
 	var err error
-	done := async(func() { _, err = w.x.Readv(call, &xlator.ReadvReq{FD: fd, Size: 10}) })
-	g.wait(t)
+	done := xlatortest.Async(func() { _, err = w.x.Readv(call, &xlator.ReadvReq{FD: fd, Size: 10}) })
+	g.Wait(t)
 	call.Interrupt()
-	ended(t, done)
+	xlatortest.Ended(t, done)
 	if xlator.Errno(err) != unix.EINTR {
 		t.Errorf("%v", err)
 	}
-	close(g.open)
+	close(g.Open)
 	if n := w.opens(func() {
 		if s, err := w.read(fd); s != "content" {
 			t.Errorf("%q, %v", s, err)

@@ -10,16 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
 func TestDirectoryIsListedAheadFromItsOpening(t *testing.T) {
 	w := build(t, nil)
 	d := w.fill(300)
 	want := w.list(w.leaf, w.opendir(w.leaf, d), 0, 4096)
-	g := w.p.gate(xlator.FopReaddirp, false)
+	g := w.p.Gate(xlator.FopReaddirp, false)
 	fd := w.opendir(w.x, d)
-	g.wait(t) // nobody has asked for anything yet
-	close(g.open)
+	g.Wait(t) // nobody has asked for anything yet
+	close(g.Open)
 	w.idle(fd)
 	var got []xlator.DirEntry
 	if n := w.asked(func() { got = w.list(w.x, fd, 0, 4096) }); n > 1 {
@@ -134,19 +135,19 @@ func TestChangeOfNamesIsListedAtOnce(t *testing.T) {
 				w := build(t, nil)
 				d := w.fill(50)
 				w.mkdir(w.leaf, d, "sub")
-				var g *gate
+				var g *xlatortest.Gate
 				if during {
-					g = w.p.gate(xlator.FopReaddirp, true)
+					g = w.p.Gate(xlator.FopReaddirp, true)
 				}
 				fd := w.opendir(w.x, d)
 				if during {
-					g.wait(t)
+					g.Wait(t)
 				} else {
 					w.idle(fd)
 				}
 				w.must(do(w, d))
 				if during {
-					close(g.open)
+					close(g.Open)
 				}
 				got, want := told(w.list(w.x, fd, 0, 4096)), told(w.list(w.leaf, w.opendir(w.leaf, d), 0, 4096))
 				if !slices.Equal(got, want) {
@@ -263,16 +264,16 @@ func prepared(t *testing.T) (*world, *xlator.Inode) {
 func TestAttributesOfAWriteUnderWayAreLeftOut(t *testing.T) {
 	w, d := prepared(t)
 	i := w.find(d, "file-0001")
-	g := w.p.gate(xlator.FopTruncate, true)
-	done := async(func() { w.x.Truncate(xlator.Internal(), &xlator.TruncateReq{Inode: i, Size: 3}) })
-	g.wait(t)
+	g := w.p.Gate(xlator.FopTruncate, true)
+	done := xlatortest.Async(func() { w.x.Truncate(xlator.Internal(), &xlator.TruncateReq{Inode: i, Size: 3}) })
+	g.Wait(t)
 	for _, e := range w.list(w.x, w.opendir(w.x, d), 0, 4096) {
 		if e.Name == "file-0001" && e.Attr.Valid() {
 			t.Error("it has attributes")
 		}
 	}
-	close(g.open)
-	ended(t, done)
+	close(g.Open)
+	xlatortest.Ended(t, done)
 }
 
 func TestOldAttributesAreLeftOut(t *testing.T) {
@@ -293,17 +294,17 @@ func TestOldAttributesAreLeftOut(t *testing.T) {
 
 func TestErrorIsNotKept(t *testing.T) {
 	w, d := prepared(t)
-	g := w.p.gate(xlator.FopReaddirp, false)
-	g.err = unix.EIO
-	close(g.open)
+	g := w.p.Gate(xlator.FopReaddirp, false)
+	g.Err = unix.EIO
+	close(g.Open)
 	fd := w.opendir(w.x, d)
 	w.idle(fd)
 	if es := w.list(w.x, fd, 0, 4096); len(es) != 52 {
 		t.Errorf("%d entries after an error that nobody was told of", len(es))
 	}
-	g = w.p.gate(xlator.FopReaddirp, false)
-	g.err = unix.EIO
-	close(g.open)
+	g = w.p.Gate(xlator.FopReaddirp, false)
+	g.Err = unix.EIO
+	close(g.Open)
 	if _, err := w.x.Readdirp(xlator.Internal(), &xlator.ReaddirReq{FD: fd, Offset: 0, Size: 4096}); !errors.Is(err, unix.EIO) {
 		t.Errorf("the child's error became %v", err)
 	}
@@ -311,11 +312,11 @@ func TestErrorIsNotKept(t *testing.T) {
 
 func TestReleaseDoesNotWaitForTheChild(t *testing.T) {
 	w, d := prepared(t)
-	g := w.p.gate(xlator.FopReaddirp, false)
+	g := w.p.Gate(xlator.FopReaddirp, false)
 	fd := w.opendir(w.x, d)
-	g.wait(t)
-	ended(t, async(func() { w.x.Release(fd) }))
-	close(g.open)
+	g.Wait(t)
+	xlatortest.Ended(t, xlatortest.Async(func() { w.x.Release(fd) }))
+	close(g.Open)
 	w.x.Stop()
 	if n := w.x.memory.Load(); n != 0 {
 		t.Errorf("%d bytes left", n)
@@ -324,20 +325,20 @@ func TestReleaseDoesNotWaitForTheChild(t *testing.T) {
 
 func TestInterruptedReaderGoesOn(t *testing.T) {
 	w, d := prepared(t)
-	g := w.p.gate(xlator.FopReaddirp, false)
+	g := w.p.Gate(xlator.FopReaddirp, false)
 	fd := w.opendir(w.x, d)
-	g.wait(t)
+	g.Wait(t)
 	call := &xlator.Call{}
 	var err error
-	done := async(func() {
+	done := xlatortest.Async(func() {
 		_, err = w.x.Readdirp(call, &xlator.ReaddirReq{FD: fd, Size: 4096})
 	})
 	call.Interrupt()
-	ended(t, done)
+	xlatortest.Ended(t, done)
 	if xlator.Errno(err) != unix.EINTR {
 		t.Errorf("%v", err)
 	}
-	close(g.open)
+	close(g.Open)
 	if es := w.list(w.x, fd, 0, 4096); len(es) != 52 {
 		t.Errorf("%d entries", len(es))
 	}

@@ -1,9 +1,7 @@
 package readdirahead
 
 import (
-	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,98 +14,12 @@ import (
 	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
-// patience bounds waits for what must happen.
-const patience = 20 * time.Second
-
-// probe stands between readdir-ahead and its child: it counts listings and
-// holds requests before or after the child has carried them out, or fails them.
-type probe struct {
-	xlator.Intercept
-	quit     chan struct{} // closed at the end of the test
-	listings atomic.Int64
-
-	mu    sync.Mutex
-	gates []*gate // guarded by mu
-}
-
-type gate struct {
-	fop           xlator.Fop
-	after         bool
-	err           error // instead of the answer
-	arrived, open chan struct{}
-}
-
-func (p *probe) gate(f xlator.Fop, after bool) *gate {
-	g := &gate{fop: f, after: after, arrived: make(chan struct{}), open: make(chan struct{})}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.gates = append(p.gates, g)
-	return g
-}
-
-func (p *probe) around(_ context.Context, f xlator.Fop, _ any, next func() error) error {
-	if f == xlator.FopReaddir || f == xlator.FopReaddirp {
-		p.listings.Add(1)
-	}
-	if err := p.pass(f, false); err != nil {
-		return err
-	}
-	err := next()
-	if gate := p.pass(f, true); gate != nil {
-		return gate
-	}
-	return err
-}
-
-func (p *probe) pass(f xlator.Fop, after bool) error {
-	p.mu.Lock()
-	var g *gate
-	for n := range p.gates {
-		if p.gates[n].fop == f && p.gates[n].after == after {
-			g = p.gates[n]
-			p.gates = append(p.gates[:n], p.gates[n+1:]...)
-			break
-		}
-	}
-	p.mu.Unlock()
-	if g == nil {
-		return nil
-	}
-	close(g.arrived)
-	select {
-	case <-g.open:
-	case <-p.quit:
-	}
-	return g.err
-}
-
-func (g *gate) wait(t testing.TB) {
-	t.Helper()
-	ended(t, g.arrived)
-}
-
-func ended(t testing.TB, c <-chan struct{}) {
-	t.Helper()
-	select {
-	case <-c:
-	case <-time.After(patience):
-		t.Fatal("it hangs")
-	}
-}
-
-// async runs f and returns a channel that is closed when it has ended.
-func async(f func()) chan struct{} {
-	c := make(chan struct{})
-	go func() { defer close(c); f() }()
-	return c
-}
-
 // world is readdir-ahead over a probe over a brick, with a clock of its own.
 type world struct {
 	*xlatortest.World
 	t     testing.TB
 	x     *translator
-	p     *probe
+	p     *xlatortest.Probe
 	leaf  xlator.Fops
 	root  *xlator.Inode
 	clock atomic.Int64
@@ -118,9 +30,7 @@ func build(t testing.TB, opts map[string]string) *world {
 	t.Helper()
 	w := &world{World: xlatortest.NewWorld(t, nil), t: t}
 	w.leaf = w.Add(locks.Type(), nil, w.Add(posix.Type(), map[string]string{"directory": t.TempDir()}))
-	w.p = &probe{quit: make(chan struct{})}
-	w.p.Next, w.p.Around = w.leaf, w.p.around
-	t.Cleanup(func() { close(w.p.quit) })
+	w.p = xlatortest.NewProbe(t, w.leaf)
 	typ := *Type()
 	typ.New = func(e *xlator.Env) (xlator.Fops, error) {
 		return newTranslator(e, func() time.Duration { return time.Duration(w.clock.Load()) })
@@ -140,17 +50,7 @@ func (w *world) must(err error) {
 
 func (w *world) reconfigure(opts map[string]string) {
 	w.t.Helper()
-	v, err := Type().Defaults()
-	w.must(err)
-	for name, text := range opts {
-		o, ok := Type().FindOption(name)
-		if !ok {
-			w.t.Fatalf("no option %s", name)
-		}
-		v[o.Name], err = o.Parse(text)
-		w.must(err)
-	}
-	w.must(w.x.Reconfigure(v))
+	w.must(w.x.Reconfigure(xlatortest.Values(w.t, Type(), opts)))
 }
 
 // name is what to make. Each has a cell of the clock of changes of its own.
@@ -240,13 +140,11 @@ func (w *world) idle(fd *xlator.FD) {
 		if !filling {
 			return
 		}
-		ended(w.t, added)
+		xlatortest.Ended(w.t, added)
 	}
 }
 
 // asked says how many listings f sends to the child.
 func (w *world) asked(f func()) int64 {
-	before := w.p.listings.Load()
-	f()
-	return w.p.listings.Load() - before
+	return w.p.During(f, xlator.FopReaddir, xlator.FopReaddirp)
 }
