@@ -12,7 +12,9 @@ import (
 
 // An append is the brick's: where it goes is decided there, so that appends of
 // several clients do not meet. If its reply is lost, the file tells whether it was
-// carried out: the bytes from the size on that the file had before.
+// carried out: the bytes from the size on that the file had before. A brick that is
+// killed in the middle leaves a part of them, up to the end of a page: what is
+// missing is appended.
 
 // appendSearch bounds what is read of what other clients have appended meanwhile.
 const appendSearch = 1 << 20
@@ -34,45 +36,75 @@ func (c *Client) appending(ctx context.Context, x *exchange, rep *xdr.AttrRep) e
 		}
 	}
 	x.intent = xlator.Intent{A: g, Size: size}
-	x.resolve = func() (bool, error) {
-		now, done, err := c.s.appended(g, size, x.payload)
-		if !done || err != nil {
-			size = now.Size // what is there is not ours
-			return false, err
-		}
-		c.s.counts.resolved.Add(1)
-		*rep = xdr.AttrRep{Result: xdr.Result{Ret: int32(len(x.payload))}, Post: now}
-		return true, nil
-	}
+	x.resolve = func() (bool, error) { return c.s.resolveAppend(x, size, x.payload, rep) }
 	return nil
 }
 
-// appended looks whether the data was appended to a file of that size.
-func (s *session) appended(g xlator.GFID, size uint64, data []byte) (now xdr.Iatt, done bool, err error) {
+// resolveAppend finds out what has become of x, an append of data to a file of
+// that size, and fills in rep if it is done.
+func (s *session) resolveAppend(x *exchange, size uint64, data []byte, rep *xdr.AttrRep) (done bool, err error) {
+	now, n, err := s.appended(x.fd.key.gfid, size, data)
+	switch {
+	case err != nil:
+		return false, err
+	case n == 0:
+		// What is there is not ours.
+		x.resolve = func() (bool, error) { return s.resolveAppend(x, now.Size, data, rep) }
+		return false, nil
+	case n < len(data):
+		if err := s.appendRest(x, size+uint64(n), data[n:], rep); err != nil {
+			return false, err
+		}
+	default:
+		*rep = xdr.AttrRep{Post: now}
+	}
+	s.counts.resolved.Add(1)
+	rep.Ret = int32(len(x.payload))
+	return true, nil
+}
+
+// appendRest appends what a brick has left out of x.
+func (s *session) appendRest(x *exchange, size uint64, rest []byte, rep *xdr.AttrRep) error {
+	req := *x.req.(*xdr.WriteReq)
+	req.Size = uint32(len(rest))
+	more := exchange{fop: x.fop, fd: x.fd, rep: rep, payload: rest, times: x.times, stamp: x.stamp, own: x.own, req: &req, intent: x.intent}
+	more.resolve = func() (bool, error) { return s.resolveAppend(&more, size, rest, rep) }
+	return s.do(xlator.Internal(), &more)
+}
+
+// page is where a write that is killed may end. Others' appends seldom do, so
+// that what another client has appended is not taken for a part of ours.
+const page = 4096
+
+// appended looks how much of the data was appended to a file of that size.
+func (s *session) appended(g xlator.GFID, size uint64, data []byte) (now xdr.Iatt, n int, err error) {
 	if now, err = s.attr(g); err != nil {
-		return now, false, err
+		return now, 0, err
 	}
 	undecided := func(why string) error {
 		return fmt.Errorf("an append of %d bytes, whose reply was lost, may or may not be in the file: %s: %w", len(data), why, syscall.EIO)
 	}
+	grown := now.Size - size
 	switch {
 	case now.Size < size:
-		return now, false, undecided("somebody has cut it meanwhile")
-	case now.Size-size < uint64(len(data)):
-		return now, false, nil
-	case now.Size-size > uint64(len(data))+appendSearch:
-		return now, false, undecided("others have appended much")
+		return now, 0, undecided("somebody has cut it meanwhile")
+	case grown == 0, grown < uint64(len(data)) && now.Size%page != 0:
+		return now, 0, nil
+	case grown > uint64(len(data))+appendSearch:
+		return now, 0, undecided("others have appended much")
 	}
-	behind, err := s.readBehind(g, size, int(now.Size-size))
+	behind, err := s.readBehind(g, size, int(grown))
 	switch {
 	case err != nil:
-		return now, false, err
+		return now, 0, err
 	case bytes.HasPrefix(behind, data):
-		return now, true, nil
+		return now, len(data), nil
+	case bytes.HasPrefix(data, behind):
+		return now, len(behind), nil
 	case bytes.Contains(behind, data):
-		return now, false, undecided("others have appended meanwhile, perhaps the same")
+		return now, 0, undecided("others have appended meanwhile, perhaps the same")
 	}
-	return now, false, nil
+	return now, 0, nil
 }
 
 // readBehind reads up to n bytes from offset on, without an open file: that of the

@@ -29,8 +29,20 @@ func isFinal(err error) bool {
 	return ok
 }
 
-// handshakeTimeout is for a server that accepts connections and says nothing.
-const handshakeTimeout = 10 * time.Second
+const (
+	// dialTimeout is for a server that nothing is heard of. The kernel asks it less
+	// and less often; a new attempt is there sooner when it is back.
+	dialTimeout = 5 * time.Second
+	// handshakeTimeout is for a server that accepts connections and says nothing.
+	handshakeTimeout = 10 * time.Second
+)
+
+// dial is rpc.Dial with its time-out.
+func dial(ctx context.Context, network, address string, o rpc.SocketOptions) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return rpc.Dial(ctx, network, address, o)
+}
 
 // manager is a connection to the management daemon, kept while a brick is away.
 type manager struct{ p *plain }
@@ -46,7 +58,7 @@ func (m *manager) close() {
 func (m *manager) port(ctx context.Context, k *key, o rpc.SocketOptions) (port int, err error) {
 	address := net.JoinHostPort(k.host, strconv.Itoa(managementPort))
 	if m.p == nil {
-		conn, err := rpc.Dial(ctx, k.network, address, o)
+		conn, err := dial(ctx, k.network, address, o)
 		if err != nil {
 			return 0, fmt.Errorf("no management daemon at %s: is glusterd running there, and does a firewall let port %d through? %w", address, managementPort, err)
 		}
@@ -57,6 +69,8 @@ func (m *manager) port(ctx context.Context, k *key, o rpc.SocketOptions) (port i
 			m.close()
 		}
 	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout, fmt.Errorf("it does not answer: %w", syscall.ETIMEDOUT))
+	defer cancel()
 	var rep xdr.PortByBrickRep
 	err = m.p.call(ctx, xdr.ProgramPortmap, xdr.ProgramPortmapVersion, xdr.PortmapPortByBrick, &xdr.PortByBrickReq{Brick: k.subvolume}, &rep)
 	switch {
@@ -96,7 +110,7 @@ func (k *key) connect(ctx context.Context, m *manager, o rpc.SocketOptions) (con
 
 // dial connects to the brick, securely if that is asked for.
 func (k *key) dial(ctx context.Context, address string, o rpc.SocketOptions) (net.Conn, error) {
-	conn, err := rpc.Dial(ctx, k.network, address, o)
+	conn, err := dial(ctx, k.network, address, o)
 	if err != nil || !k.secure {
 		return conn, err
 	}
