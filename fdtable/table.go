@@ -222,6 +222,26 @@ func (t *Table) EachOpen(fn func(xlator.GFID) bool) {
 	}
 }
 
+// Known returns the node of that gfid if the kernel knows it, or nil.
+func (t *Table) Known(g xlator.GFID) *Node { return t.find(g) }
+
+// EachKnown calls fn with the nodeids that the kernel knows, but for those that it
+// knows from an earlier process and has not used since. No lock is held meanwhile.
+func (t *Table) EachKnown(fn func(nodeid uint64)) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		var all []uint64
+		s.mu.Lock()
+		for _, n := range s.m {
+			all = append(all, n.id)
+		}
+		s.mu.Unlock()
+		for _, id := range all {
+			fn(id)
+		}
+	}
+}
+
 // find returns the node of that gfid if there is one.
 func (t *Table) find(g xlator.GFID) *Node {
 	s := t.shard(g)

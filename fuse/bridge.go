@@ -22,6 +22,9 @@ type bridge struct {
 	opts *Options
 
 	attr, entry, negative timeout
+	brief                 timeout // of a name that nobody takes back
+	told                  *told
+	expire                func(dir uint64, name string) // takes a name back
 }
 
 // timeout is how long the kernel may keep something, as replies say it.
@@ -39,6 +42,7 @@ func newBridge(s *Session, t *fdtable.Table) *bridge {
 	return &bridge{
 		t: t, opts: &s.opts,
 		attr: newTimeout(s.opts.AttrTimeout), entry: newTimeout(s.opts.EntryTimeout), negative: newTimeout(s.opts.NegativeTimeout),
+		brief: newTimeout(min(s.opts.EntryTimeout, moment)), told: newTold(&s.opts), expire: s.InvalidateEntry,
 	}
 }
 
@@ -104,6 +108,13 @@ func (b *bridge) fillEntry(out *gofuse.EntryOut, n *fdtable.Node, a *xlator.Iatt
 	out.NodeId, out.Generation = n.ID(), generation(n.GFID())
 	out.AttrValid, out.AttrValidNsec = b.attr.sec, b.attr.nsec
 	out.EntryValid, out.EntryValidNsec = b.entry.sec, b.entry.nsec
+}
+
+// limit has the kernel keep the entry for a moment only, unless it can be taken back.
+func (b *bridge) limit(out *gofuse.EntryOut, told bool) {
+	if !told {
+		out.EntryValid, out.EntryValidNsec = b.brief.sec, b.brief.nsec
+	}
 }
 
 // generation is a number that belongs to the file. A file handle that was given

@@ -36,6 +36,7 @@ func (b *bridge) readdirplus(r *request, in *gofuse.ReadIn, out *gofuse.DirEntry
 		return err
 	}
 	defer u.Done()
+	seen := b.told.seen()
 	rep, err := u.G.Top.Readdirp(&r.call, &xlator.ReaddirReq{FD: u.FD, Offset: int64(in.Offset), Size: int(in.Size)})
 	if err != nil {
 		return err
@@ -50,6 +51,7 @@ func (b *bridge) readdirplus(r *request, in *gofuse.ReadIn, out *gofuse.DirEntry
 			continue
 		}
 		b.fillEntry(slot, b.t.Seen(u.G, e.Inode), &e.Attr)
+		b.limit(slot, b.told.tellSince(r.node, e.Name, seen))
 	}
 	return nil
 }

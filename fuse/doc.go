@@ -80,7 +80,7 @@
 //	slot.mu               retained, and the entry's change between Request and Owed
 //	inflightShard.mu      a shard of the table of running requests
 //
-// All locks here are leaves: these, a pool of slots, the notifier's queue, the
+// All locks here are leaves: these, a pool of slots, the notifier's queue, told, the
 // log's rate limits, the note of ENOSYS answers. None is held across a call into
 // fdtable or the graph, except that an INTERRUPT cancels a Call under its
 // shard's lock, which also keeps the request's slot its own meanwhile. Nothing
@@ -96,13 +96,22 @@
 // back to the state memory with the Session, after both. A request object and its
 // Call are used again after the reply.
 //
-// Notifications (Invalidate) are sent by one goroutine from a queue: sent from
-// a request's handler they may wait in the kernel for that very request.
+// Notifications (Invalidate, Changed) are sent by one goroutine from a queue: sent
+// from a request's handler they may wait in the kernel for that very request.
+//
+// # What other clients change
+//
+// Changed has the kernel forget attributes, pages and names. The brick says which
+// directory has changed, not which names; so where the kernel keeps names for
+// longer than a second, told has those that it was told. A name is noted before the
+// brick is asked, and the kernel has the directory locked from its question to our
+// answer: taking a name back cannot overtake the answer that gave it.
 //
 // # What a crash leaves behind
 //
 // With durable memory: the slots, as above, and a kernel that waits; the
-// Device, if somebody else holds it. Lost are notifications that were queued, and
+// Device, if somebody else holds it. Lost are notifications that were queued, which
+// names the kernel was told (it keeps them for as long as it was told), and
 // some lookups may be counted twice (a READDIRPLUS that was carried out and not
 // answered, a FORGET that was cleared and not applied): such a node is kept until
 // the unmount. Without: a mount that answers ENOTCONN until it is

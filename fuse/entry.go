@@ -24,15 +24,18 @@ func (b *bridge) lookup(r *request, name string, out *gofuse.EntryOut) error {
 		return b.again(r, parent, out)
 	}
 	for {
+		told := b.told.tell(r.node, name)
 		u, rep, err := b.find(r, parent, name)
-		if errors.Is(err, syscall.ENOENT) && b.negative != (timeout{}) {
+		if errors.Is(err, syscall.ENOENT) && b.negative != (timeout{}) && told {
 			out.EntryValid, out.EntryValidNsec = b.negative.sec, b.negative.nsec
 			return nil
 		}
 		if err != nil {
+			b.told.untell(r.node, name)
 			return err
 		}
 		if b.answerFound(r, &u, rep, out) {
+			b.limit(out, told)
 			return nil
 		}
 		if err := b.t.WaitHeld(&r.call, rep.Inode.GFID()); err != nil {
@@ -86,4 +89,9 @@ func (b *bridge) again(r *request, n *fdtable.Node, out *gofuse.EntryOut) error 
 }
 
 // forget takes back lookups; it never blocks.
-func (b *bridge) forget(nodeid, lookups uint64) { b.t.Forget(nodeid, lookups) }
+func (b *bridge) forget(nodeid, lookups uint64) {
+	b.t.Forget(nodeid, lookups)
+	if b.told != nil && b.t.Node(nodeid) == nil {
+		b.told.drop(nodeid) // with a directory the kernel forgets what is in it
+	}
+}

@@ -25,18 +25,20 @@ func (b *bridge) make(r *request, name string, out *gofuse.EntryOut, do func(u *
 		return err
 	}
 	defer u.Done()
+	told := b.told.tell(r.node, name)
 	rep, err := do(&u)
 	if err != nil {
 		return err
 	}
-	return b.answerEntry(r, &u, rep, out)
+	return b.answerEntry(r, &u, rep, out, told)
 }
 
-func (b *bridge) answerEntry(r *request, u *fdtable.Use, rep *xlator.EntryRep, out *gofuse.EntryOut) error {
+func (b *bridge) answerEntry(r *request, u *fdtable.Use, rep *xlator.EntryRep, out *gofuse.EntryOut, told bool) error {
 	if err := known(r, u, rep.Inode, &rep.Attr); err != nil {
 		return err
 	}
 	b.fillEntry(out, b.t.SeenFor(r.entry(), u.G, rep.Inode), &rep.Attr)
+	b.limit(out, told)
 	return nil
 }
 
@@ -83,11 +85,12 @@ func (b *bridge) link(r *request, old uint64, name string, out *gofuse.EntryOut)
 		return err
 	}
 	defer u.Done()
+	told := b.told.tell(r.node, name)
 	rep, err := u.G.Top.Link(&r.call, &xlator.LinkReq{Inode: u.Inode, Parent: dir, Name: name})
 	if err != nil {
 		return err
 	}
-	return b.answerEntry(r, &u, rep, out)
+	return b.answerEntry(r, &u, rep, out, told)
 }
 
 func (b *bridge) readlink(r *request) (string, error) {

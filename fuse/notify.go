@@ -6,12 +6,19 @@ import (
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/xlator"
 )
 
 // Codes of notifications, as in the kernel's uapi/linux/fuse.h.
 const (
 	notifyInvalInode = 2
 	notifyInvalEntry = 3
+
+	// expireOnly has a name looked up again before it is used next, instead of
+	// dropped, which would unmount what is mounted on it (FUSE_EXPIRE_ONLY). A
+	// kernel before 6.2 does not know that and drops it.
+	expireOnly = 1
 )
 
 // notifier sends notifications, one after the other, in a goroutine of its own.
@@ -23,19 +30,27 @@ type notifier struct {
 	wg sync.WaitGroup
 
 	mu     sync.Mutex
-	wake   *sync.Cond          // on mu
-	queue  []notification      // guarded by mu
-	queued map[uint64]struct{} // guarded by mu; nodeids in the queue, whole inodes
-	closed bool                // guarded by mu
+	wake   *sync.Cond                   // on mu
+	queue  []notification               // guarded by mu
+	queued map[uint64]struct{}          // guarded by mu; nodeids in the queue, whole inodes
+	stale  map[xlator.GFID]xlator.Stale // guarded by mu; files in the queue
+	all    bool                         // guarded by mu; everything is in the queue
+	closed bool                         // guarded by mu
 }
 
+// notification is about a node, or a name in it, or what has become stale of a
+// file, or everything.
 type notification struct {
-	node uint64
-	name string // of an entry; "": the inode
+	node  uint64
+	name  string // of an entry; "": the inode
+	attrs bool   // not the cached pages
+	file  xlator.GFID
+	stale xlator.Stale
+	all   bool
 }
 
 func newNotifier(s *Session) *notifier {
-	n := &notifier{s: s, queued: map[uint64]struct{}{}}
+	n := &notifier{s: s, queued: map[uint64]struct{}{}, stale: map[xlator.GFID]xlator.Stale{}}
 	n.wake = sync.NewCond(&n.mu)
 	return n
 }
@@ -45,24 +60,52 @@ func newNotifier(s *Session) *notifier {
 // goroutine. A node the kernel does not know does no harm.
 func (s *Session) Invalidate(nodeid uint64) { s.notifier.add(notification{node: nodeid}) }
 
-// InvalidateEntry asks the kernel to look a name up again. It returns at once.
+// InvalidateEntry asks the kernel to look a name up again before it uses it. It
+// returns at once.
 func (s *Session) InvalidateEntry(parent uint64, name string) {
 	if name != "" {
 		s.notifier.add(notification{node: parent, name: name})
 	}
 }
 
+// Changed has the kernel forget what another client has changed of a file. It
+// returns at once.
+func (s *Session) Changed(file xlator.GFID, what xlator.Stale) {
+	s.notifier.add(notification{file: file, stale: what})
+}
+
+// ChangedAll is Changed for everything that the kernel keeps for longer than a
+// moment: what happened meanwhile nobody knows.
+func (s *Session) ChangedAll() {
+	if s.opts.AttrTimeout > moment || s.opts.EntryTimeout > moment || s.opts.NegativeTimeout > moment {
+		s.notifier.add(notification{all: true})
+	}
+}
+
+// isQueued notes x as queued, and reports whether the same is already. mu is held.
+func (n *notifier) isQueued(x notification) bool {
+	switch {
+	case x.all:
+		was := n.all
+		n.all = true
+		return was
+	case !x.file.IsZero():
+		was, ok := n.stale[x.file]
+		n.stale[x.file] = was | x.stale
+		return ok
+	case x.name == "":
+		_, ok := n.queued[x.node]
+		n.queued[x.node] = struct{}{}
+		return ok
+	}
+	return false
+}
+
 func (n *notifier) add(x notification) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed {
+	if n.closed || n.isQueued(x) {
 		return
-	}
-	if x.name == "" {
-		if _, ok := n.queued[x.node]; ok {
-			return
-		}
-		n.queued[x.node] = struct{}{}
 	}
 	n.queue = append(n.queue, x)
 	n.wake.Signal()
@@ -85,10 +128,50 @@ func (n *notifier) run() {
 		if !ok {
 			return
 		}
-		if _, err := unix.Write(n.s.fd, x.message()); err != nil && err != unix.ENOENT && err != unix.ENOTDIR {
-			n.s.log.Debug("notification", "node", x.node, "err", err)
+		switch {
+		case x.all:
+			n.sendAll()
+		case !x.file.IsZero():
+			n.sendChanged(x.file, x.stale)
+		default:
+			n.send(x)
 		}
 	}
+}
+
+func (n *notifier) send(x notification) {
+	if _, err := unix.Write(n.s.fd, x.message()); err != nil && err != unix.ENOENT && err != unix.ENOTDIR {
+		n.s.log.Debug("notification", "node", x.node, "err", err)
+	}
+}
+
+// sendChanged sends what follows from a change of a file by another client.
+func (n *notifier) sendChanged(file xlator.GFID, what xlator.Stale) {
+	node := n.s.bridge.t.Known(file)
+	if node == nil {
+		return
+	}
+	var names map[string]struct{}
+	if what&xlator.StaleEntries != 0 {
+		names = n.s.bridge.told.take(node.ID()) // what is told from now on is true
+	}
+	n.send(notification{node: node.ID(), attrs: what&(xlator.StaleData|xlator.StaleEntries) == 0})
+	n.sendNames(node.ID(), names)
+}
+
+// sendNames takes back names of a directory.
+func (n *notifier) sendNames(dir uint64, names map[string]struct{}) {
+	for name := range names {
+		n.send(notification{node: dir, name: name})
+	}
+}
+
+// sendAll takes back everything.
+func (n *notifier) sendAll() {
+	for _, dir := range n.s.bridge.told.all() {
+		n.sendNames(dir, n.s.bridge.told.take(dir))
+	}
+	n.s.bridge.t.EachKnown(func(nodeid uint64) { n.send(notification{node: nodeid}) })
 }
 
 func (n *notifier) next() (notification, bool) {
@@ -102,8 +185,15 @@ func (n *notifier) next() (notification, bool) {
 	}
 	x := n.queue[0]
 	n.queue = n.queue[1:]
-	if x.name == "" {
-		delete(n.queued, x.node) // what comes now is about a later change
+	// What comes now is about a later change.
+	switch {
+	case x.all:
+		n.all = false
+	case !x.file.IsZero():
+		x.stale = n.stale[x.file]
+		delete(n.stale, x.file)
+	case x.name == "":
+		delete(n.queued, x.node)
 	}
 	return x, true
 }
@@ -126,11 +216,14 @@ func (x notification) message() []byte {
 		m := &invalInodeMessage{}
 		m.head.Length, m.head.Status = uint32(unsafe.Sizeof(*m)), notifyInvalInode
 		m.body.Ino = x.node // from byte 0 to the end
+		if x.attrs {
+			m.body.Off = -1
+		}
 		return unsafe.Slice((*byte)(unsafe.Pointer(m)), unsafe.Sizeof(*m))
 	}
 	m := &invalEntryMessage{}
 	m.head.Length, m.head.Status = uint32(unsafe.Sizeof(*m))+uint32(len(x.name))+1, notifyInvalEntry
-	m.body.Parent, m.body.NameLen = x.node, uint32(len(x.name))
+	m.body.Parent, m.body.NameLen, m.body.Flags = x.node, uint32(len(x.name)), expireOnly
 	b := make([]byte, 0, m.head.Length)
 	b = append(b, unsafe.Slice((*byte)(unsafe.Pointer(m)), unsafe.Sizeof(*m))...)
 	return append(append(b, x.name...), 0)

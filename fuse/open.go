@@ -94,7 +94,8 @@ func (b *bridge) create(r *request, in *gofuse.CreateIn, name string, out *gofus
 	if err := checkName(name); err != nil {
 		return err
 	}
-	return b.createBy(r, in, out, func(u *fdtable.Use, fh uint64) (*xlator.CreateRep, error) {
+	told := b.told.tell(r.node, name)
+	err := b.createBy(r, in, out, func(u *fdtable.Use, fh uint64) (*xlator.CreateRep, error) {
 		rep, err := u.G.Top.Create(&r.call, &xlator.CreateReq{
 			MakeReq: makeReq(&r.call, u.Inode, name, in.Mode, in.Umask), Flags: in.Flags &^ unix.O_TRUNC, Base: fh,
 		})
@@ -111,6 +112,8 @@ func (b *bridge) create(r *request, in *gofuse.CreateIn, name string, out *gofus
 		rep.Attr = cut.Attr
 		return rep, nil
 	})
+	b.limit(&out.EntryOut, told)
+	return err
 }
 
 // tmpfile makes and opens a file without a name.

@@ -41,7 +41,11 @@ func (b *bridge) remove(r *request, name string, do func(u *fdtable.Use) error) 
 		return err
 	}
 	defer u.Done()
-	return do(&u)
+	if err := do(&u); err != nil {
+		return err
+	}
+	b.told.untell(r.node, name)
+	return nil
 }
 
 // bringVictim sees to it, while files live on older graphs, that the one which
@@ -94,8 +98,17 @@ func (b *bridge) rename(r *request, in *gofuse.RenameIn, oldName, newName string
 		return err
 	}
 	defer u.Done()
+	told := b.told.tell(in.Newdir, newName)
 	_, err = u.G.Top.Rename(&r.call, &xlator.RenameReq{
 		OldParent: u.Inode, OldName: oldName, NewParent: toInode, NewName: newName, Flags: in.Flags,
 	})
-	return err
+	switch {
+	case err != nil:
+		return err
+	case !told:
+		b.expire(in.Newdir, newName) // the kernel keeps it for as long as the old one
+	case in.Flags&unix.RENAME_EXCHANGE == 0:
+		b.told.untell(r.node, oldName)
+	}
+	return nil
 }

@@ -60,6 +60,7 @@ type Daemon struct {
 	room       room
 	pool       *xlator.Pool
 	table      *fdtable.Table
+	changes    changes // has its own lock
 	mgr        *graph.Manager
 	servers    *glusterd.Client // nil: the source is no volume of a server
 
@@ -179,7 +180,7 @@ func (d *Daemon) firstGraph(ctx context.Context) error {
 		Mount: xlator.MountOptions{
 			AllowForeignBrick: o.AllowForeignBrick, ReadOnly: o.ReadOnly(), RecoveryDeadline: o.RecoveryDeadline, LockLoss: o.LockLoss,
 		},
-		DrainTimeout: o.DrainTimeout, Tenant: d.table, Opens: d.table, Generation: d.mem.Graph(),
+		DrainTimeout: o.DrainTimeout, Tenant: d.table, Opens: d.table, Generation: d.mem.Graph(), Event: d.changes.event,
 	}
 	if d.link != nil {
 		cfg.Descriptors = d.link

@@ -28,6 +28,7 @@
 //	  Daemon.loadTurn     reading or fetching a volfile and numbering the wish for it
 //	    Daemon.mu         fields; nothing is called under it
 //	Daemon.recordMu       what the state memory says of the graph; a leaf
+//	changes.mu            what other clients change; the session's queue is below it
 //
 // # Who keeps whom alive
 //

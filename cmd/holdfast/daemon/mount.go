@@ -90,6 +90,7 @@ func (d *Daemon) open() (err error) {
 	if d.session, err = fuse.NewSession(opts, dev, d.mem); err != nil {
 		return errors.Join(err, d.giveUp(dev))
 	}
+	d.changes.attach(d.session)
 	d.promises = guarantees(d.link, dev)
 	logGuarantees(d.log, d.promises, d.mem.Worker() > 1)
 	d.recordMu.Lock()
