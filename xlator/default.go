@@ -17,6 +17,13 @@ func (d *Default) Identity() string {
 	return ""
 }
 
+// StampAccess tells the child (see AccessStamper).
+func (d *Default) StampAccess(on bool) {
+	if s, ok := d.Next.(AccessStamper); ok {
+		s.StampAccess(on)
+	}
+}
+
 // Intercept turns one function into a translator: Around is called for every
 // fop (Release excepted) with its request, and calls next once, several times,
 // or never. After next has returned nil the reply is next's; when Around

@@ -111,6 +111,10 @@ type (
 	// the pool. "" means none or several.
 	Identifier interface{ Identity() string }
 
+	// AccessStamper has its bricks note when a file was read, or not; it may be
+	// told so at any time, before it is started too. All above it pass it on.
+	AccessStamper interface{ StampAccess(on bool) }
+
 	// Dumper shows its state as something that encoding/json takes.
 	Dumper interface{ Dump() any }
 

@@ -11,14 +11,19 @@ import (
 
 	"github.com/holdfast/holdfast/xlator"
 	"github.com/holdfast/holdfast/xlator/protocol/rpc"
+	"github.com/holdfast/holdfast/xlator/protocol/xdr"
 )
 
 // credential says who asks, and which times the brick is to set. owner is memory
 // for the lock owner.
 func (s *session) credential(c *rpc.Cred, call *xlator.Call, x *exchange, owner *[8]byte) {
 	c.V3 = true
-	if x.times != 0 {
-		c.Flags, c.Time = x.times, x.stamp
+	times := x.times
+	if times == 0 && !x.own && accesses(x.fop) && s.set.Load().access {
+		times = rpc.Atime
+	}
+	if times != 0 {
+		c.Flags, c.Time = times, x.stamp
 		if c.Time.IsZero() {
 			c.Time = time.Now()
 		}
@@ -48,6 +53,21 @@ func (s *session) credential(c *rpc.Cred, call *xlator.Call, x *exchange, owner 
 	default:
 		binary.LittleEndian.PutUint32(owner[:], uint32(c.PID))
 		c.LockOwner = owner[:4]
+	}
+}
+
+// accesses reports whether a fop is one whose time is that of an access.
+func accesses(fop xdr.Fop) bool {
+	return fop == xdr.FopRead || fop == xdr.FopOpen || fop == xdr.FopOpendir
+}
+
+// StampAccess implements xlator.AccessStamper.
+func (c *Client) StampAccess(on bool) {
+	set := *c.settings.Load()
+	set.access = on
+	c.settings.Store(&set)
+	if c.s != nil {
+		c.s.apply(&set)
 	}
 }
 

@@ -102,6 +102,7 @@ type settings struct {
 	loss                  lockLoss
 	groups                bool // send supplementary groups
 	filterDirect          bool
+	access                bool // have the brick note when a file was read
 	socket                rpc.SocketOptions
 }
 

@@ -133,6 +133,7 @@ var _ interface {
 	xlator.Identifier
 	xlator.Dumper
 	xlator.LockProvider
+	xlator.AccessStamper
 } = (*Client)(nil)
 
 func newClient(e *xlator.Env) (xlator.Fops, error) {
@@ -152,9 +153,11 @@ func newClient(e *xlator.Env) (xlator.Fops, error) {
 
 // Reconfigure implements xlator.Reconfigurer.
 func (c *Client) Reconfigure(v xlator.Values) error {
-	c.settings.Store(settingsOf(v, &c.env.Mount))
+	set := settingsOf(v, &c.env.Mount)
+	set.access = c.settings.Load().access // by whom is above
+	c.settings.Store(set)
 	if c.s != nil {
-		c.s.apply(c.settings.Load())
+		c.s.apply(set)
 	}
 	return nil
 }
