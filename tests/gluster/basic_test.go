@@ -1,5 +1,3 @@
-//go:build gluster
-
 package gluster_test
 
 import (
@@ -13,6 +11,7 @@ import (
 
 // TestOrdinaryProgramsWork on a volume mounted from a hand-written volfile.
 func TestOrdinaryProgramsWork(t *testing.T) {
+	t.Parallel()
 	l := lab.Start(t)
 	v := l.Volume("one")
 	m := mount(t, l, v)

@@ -3,12 +3,15 @@
 // stock clients. Nothing of the server is mocked; faults on the wire are the
 // lab's relay.
 //
-// The client that is held against it is in the making, so the tests are not in
-// `make test` yet; they run with
+// The tests run beside each other, each in a lab of its own, and do each thing a few
+// times. For more there are variables of the environment:
 //
-//	go test -tags gluster ./tests/gluster
+//	HOLDFAST_TEST_BRICK_RESTARTS  restarts of a brick under load (50 in a long run)
+//	HOLDFAST_TEST_CUTS            connections lost under load
+//	HOLDFAST_TEST_LIES            wrong records of each kind that a brick sends
+//	HOLDFAST_TEST_LONG            1: all translators and the longest listings, too
 //
-// It owns what each test makes: a lab, volfiles written by hand, mounts. All of it
+// It owns what each test makes: a lab, volfiles written by hand or glusterd's, mounts. All of it
 // is gone when the test ends. There are no locks, tests keep their mounts, and
 // what a crash leaves behind is what packages lab and mnt leave: nothing.
 package gluster

@@ -1,5 +1,3 @@
-//go:build gluster
-
 package gluster_test
 
 import (
@@ -37,6 +35,7 @@ var beyondBricks = map[string]string{
 
 // TestMountedBrickIsPOSIX: as far as its brick is.
 func TestMountedBrickIsPOSIX(t *testing.T) {
+	t.Parallel()
 	l := lab.Start(t)
 	v := l.Volume("one")
 	m := mount(t, l, v, mnt.O("acl"))
@@ -46,6 +45,9 @@ func TestMountedBrickIsPOSIX(t *testing.T) {
 			t.Errorf("there is no case %s any more", name)
 		}
 		delete(cases, name)
+	}
+	if !long(t) {
+		delete(cases, "ListingOf10000Entries")
 	}
 	for _, name := range slices.Sorted(maps.Keys(cases)) {
 		t.Run(name, func(t *testing.T) {

@@ -1,5 +1,3 @@
-//go:build gluster
-
 package gluster_test
 
 import (
@@ -57,7 +55,8 @@ func sessions(t testing.TB, m *mnt.M) []client.Dump {
 // TestSwitchSendsNothingPerOpenFile: a graph that takes over has what was open,
 // among it files without a name, and what was locked, without a call to the brick.
 func TestSwitchSendsNothingPerOpenFile(t *testing.T) {
-	const files = 300
+	t.Parallel()
+	const files = 100
 	l := lab.Start(t)
 	v := l.Volume("one")
 	r := l.Relay()
@@ -98,14 +97,14 @@ func TestSwitchSendsNothingPerOpenFile(t *testing.T) {
 		}
 		return n
 	}
-	for i := range 6 {
+	for i := range 4 {
 		stack := []layer{writeBehind}[:(i+1)%2]
 		ok(t, os.WriteFile(vol, []byte(text(stack...)), 0o644))
 		before := perFile()
-		if a := m.Reload(vol); a.Action != "switched" {
-			t.Fatalf("reload: %s", a.Action)
-		}
-		m.WaitStatus(30*time.Second, "all files moved", func(s mnt.Status) bool { return s.Graphs.Live == 1 && s.Files.Pending == 0 })
+		m.Reload(vol) // if the change has not been seen by itself
+		m.WaitStatus(30*time.Second, "all files moved", func(s mnt.Status) bool {
+			return s.Switch.Count == uint64(i)+1 && s.Graphs.Live == 1 && s.Files.Pending == 0
+		})
 		if n := perFile() - before; n > 10 {
 			t.Errorf("a switch with %d open files sent %d calls:\n%s", files, n, gate.Table())
 		}
@@ -118,7 +117,7 @@ func TestSwitchSendsNothingPerOpenFile(t *testing.T) {
 		}
 	}
 	d := sessions(t, m)[0]
-	if d.Adopted < 6*files || d.Sessions != 1 || d.Reopened != 0 || d.Open != files {
+	if d.Adopted < 4*files || d.Sessions != 1 || d.Reopened != 0 || d.Open != files {
 		t.Errorf("the session: %+v", d)
 	}
 	for _, f := range open {
@@ -130,6 +129,7 @@ func TestSwitchSendsNothingPerOpenFile(t *testing.T) {
 // TestWaitForALockSurvivesSwitches: it keeps its place, is not granted early, and
 // is granted once.
 func TestWaitForALockSurvivesSwitches(t *testing.T) {
+	t.Parallel()
 	l := lab.Start(t)
 	v := l.Volume("one")
 	text := func(layers ...layer) string { return volfile(l.Host, v.Bricks[0], "", layers...) }
@@ -153,7 +153,7 @@ func TestWaitForALockSurvivesSwitches(t *testing.T) {
 	waiting := func() bool { return sessions(t, m)[0].LocksWaiting == 1 }
 	for end := time.Now().Add(10 * time.Second); !waiting() && time.Now().Before(end); {
 	}
-	for i := range 5 {
+	for i := range 3 {
 		ok(t, os.WriteFile(vol, []byte(text([]layer{writeBehind}[:(i+1)%2]...)), 0o644))
 		m.Reload(vol)
 		select {
@@ -184,6 +184,7 @@ func TestWaitForALockSurvivesSwitches(t *testing.T) {
 
 // TestRefusedMountsSayWhatToDo.
 func TestRefusedMountsSayWhatToDo(t *testing.T) {
+	t.Parallel()
 	l := lab.Start(t)
 	v := l.Volume("one")
 	refused := func(text string, says ...string) {

@@ -1,26 +1,22 @@
-//go:build gluster
-
 package gluster_test
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/holdfast/holdfast/tests/lab"
 	"github.com/holdfast/holdfast/tests/mnt"
 	"github.com/holdfast/holdfast/tests/posix"
-	"github.com/holdfast/holdfast/tests/workload"
 )
 
 func TestMain(m *testing.M) {
 	posix.Child()
 	os.Exit(m.Run())
 }
-
-var _ = workload.Config{}
 
 // layer is a translator above the brick's.
 type layer struct{ name, typ, options string }
@@ -47,6 +43,21 @@ func writeVolfile(t testing.TB, text string) string {
 	}
 	return name
 }
+
+// asked is how often something is done: as the environment says, or n times.
+func asked(t testing.TB, env string, n int) int {
+	t.Helper()
+	if v := os.Getenv(env); v != "" {
+		var err error
+		if n, err = strconv.Atoi(v); err != nil {
+			t.Fatalf("%s: %v", env, err)
+		}
+	}
+	return n
+}
+
+// long reports whether everything is asked for.
+func long(t testing.TB) bool { return asked(t, "HOLDFAST_TEST_LONG", 0) > 0 }
 
 func ok(t testing.TB, err error) {
 	t.Helper()

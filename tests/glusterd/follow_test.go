@@ -3,8 +3,12 @@ package glusterd_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/tests/lab"
 	"github.com/holdfast/holdfast/tests/mnt"
@@ -36,6 +40,10 @@ func onOff(on bool) string {
 	return "off"
 }
 
+// setsEnv is how often the volume is changed, if not once for each translator out
+// and in.
+const setsEnv = "HOLDFAST_TEST_VOLUME_SETS"
+
 // Applications do not notice that the volume is changed under them, nor that the
 // management daemon dies and comes back.
 func TestVolumeSetIsFollowedUnderLoad(t *testing.T) {
@@ -57,8 +65,18 @@ func TestVolumeSetIsFollowedUnderLoad(t *testing.T) {
 	for i, kind := range []string{"writer", "appender", "renamer", "locker", "truncater", "xattr", "walker"} {
 		load = append(load, mnt.Load(t, workload.Config{Kind: kind, Dir: m.Dir, Seed: uint64(i + 1)}))
 	}
-	switches := uint64(0)
-	for i, o := range toggles {
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: 3, Len: 2}
+	for _, f := range open[:4] { // with names, and without
+		must(t, unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lock))
+	}
+	switches, want := uint64(0), uint64(2*len(toggles))
+	if n := os.Getenv(setsEnv); n != "" {
+		var err error
+		want, err = strconv.ParseUint(n, 10, 64)
+		must(t, err)
+	}
+	for i := 0; switches < want; i++ {
+		o := toggles[i%len(toggles)]
 		for _, on := range []bool{!o.on, o.on} {
 			v.Set(o.key, onOff(on))
 			switches++
@@ -76,8 +94,17 @@ func TestVolumeSetIsFollowedUnderLoad(t *testing.T) {
 	if s.Switch.Count != switches || s.Switch.Failed != 0 || s.Reload.Error != "" {
 		t.Errorf("%d switches, %d failed, want %d, 0: %+v", s.Switch.Count, s.Switch.Failed, switches, s.Reload)
 	}
+	if s.Locks.Held < 4 {
+		t.Errorf("locks: %+v", s.Locks)
+	}
+	theirs, err := os.OpenFile(filepath.Join(l.MountStock(v).Dir, filepath.Base(open[1].Name())), os.O_RDWR, 0)
+	must(t, err)
+	defer theirs.Close()
+	isErrno(t, "a lock that is held here", unix.FcntlFlock(theirs.Fd(), unix.F_SETLK, &lock), unix.EAGAIN)
 	for _, p := range load {
-		if r := mnt.Stop(t, p); r.Errors != 0 || r.Ops == 0 {
+		r := mnt.Stop(t, p)
+		t.Logf("%s: %d operations, longest pause %v", r.Kind, r.Ops, time.Duration(r.LongestPauseUS)*time.Microsecond)
+		if r.Errors != 0 || r.Ops == 0 {
 			t.Errorf("%s: %d errors of %d: %s", r.Kind, r.Errors, r.Ops, r.FirstError)
 		}
 	}

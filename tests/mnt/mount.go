@@ -75,7 +75,8 @@ func TryMount(t testing.TB, src string, opts ...Option) (*M, error) {
 	m := &M{
 		t: t, Source: src, bin: bin(t), base: base,
 		Dir: filepath.Join(base, "mnt"), log: filepath.Join(base, "holdfast.log"),
-		env: append(c.env, "GORACE=log_path="+filepath.Join(base, "race")),
+		// By itself the race detector sleeps for a second at each program's end.
+		env: append(c.env, "GORACE=atexit_sleep_ms=10 log_path="+filepath.Join(base, "race")),
 	}
 	t.Cleanup(m.cleanup)
 	if err := os.Mkdir(m.Dir, 0o755); err != nil {

@@ -100,7 +100,8 @@ type child struct {
 func start(t *testing.T, dir string) *child {
 	t.Helper()
 	c := &child{t: t, cmd: exec.Command("/proc/self/exe", "-test.run=^$")}
-	c.cmd.Env = append(os.Environ(), childMark+"=1")
+	// By itself the race detector sleeps for a second at the end.
+	c.cmd.Env = append(os.Environ(), childMark+"=1", "GORACE=atexit_sleep_ms=10")
 	c.cmd.Dir = dir
 	c.cmd.Stderr = os.Stderr
 	c.cmd.WaitDelay = 5 * time.Second
