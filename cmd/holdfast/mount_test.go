@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +246,48 @@ func TestHelperOfMount8(t *testing.T) {
 	if err != nil || out != "" {
 		t.Errorf("%q %v", out, err)
 	}
+	w.umount()
+}
+
+// TestIdleFilesAreClosedBelow: with -o idle-timeout, and nobody who has them open
+// notices.
+func TestIdleFilesAreClosedBelow(t *testing.T) {
+	w := newWorld(t)
+	w.mount("-o", "idle-timeout=0.05")
+	f, err := os.Create(w.mnt + "/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("before "); err != nil {
+		t.Fatal(err)
+	}
+	worker := w.status().Process.PID
+	below, err := os.Stat(w.brick + "/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.until("the worker has no descriptor of the file", func(daemon.Status) bool {
+		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", worker))
+		return !slices.ContainsFunc(fds, func(fd string) bool {
+			to, err := os.Stat(fd)
+			info, ierr := os.ReadFile(strings.Replace(fd, "/fd/", "/fdinfo/", 1))
+			var pos int64
+			var flags int
+			_, serr := fmt.Sscanf(string(info), "pos: %d\nflags: %o", &pos, &flags)
+			return errors.Join(err, ierr, serr) == nil && os.SameFile(to, below) && flags&unix.O_PATH == 0
+		})
+	})
+	if _, err := f.WriteString("after"); err != nil {
+		t.Error(err)
+	}
+	if got := w.read(w.mnt + "/x"); got != "before after" {
+		t.Errorf("%q", got)
+	}
+	if s := w.status(); s.Files.Open != 1 {
+		t.Errorf("%+v", s.Files)
+	}
+	f.Close()
 	w.umount()
 }
 
