@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	glusterSwitches = 5
+	glusterSwitches = 3
 	// switchWindow is how long a loop goes on after `gluster volume set` was begun,
 	// and fileWindow how much longer for each open file: the stock client stands
 	// still for that long.
