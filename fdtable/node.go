@@ -125,6 +125,8 @@ type BaseFD struct {
 	flags uint32
 	node  *Node
 	rec   *state.FD // nil: nothing is recorded
+	// inherited: an earlier process has opened it.
+	inherited bool
 
 	ref  hint.Ref[binding]
 	uses uses
@@ -212,7 +214,7 @@ func (t *Table) Release(call *xlator.Call, b *BaseFD) {
 	was, _ := b.ref.State()
 	r := b.ref.Lose(syscall.EBADF)
 	var u Use
-	closed := r == nil && last && was.Phase != hint.Lost && t.openForLast(call, b, &u)
+	closed := r == nil && (last || b.inherited) && was.Phase != hint.Lost && t.openForLast(call, b, &u)
 	t.countOpen(n, -1) // the leaf asks HasOpen when its last FD ends
 	switch {
 	case closed:
@@ -229,7 +231,8 @@ func (t *Table) Release(call *xlator.Call, b *BaseFD) {
 }
 
 // openForLast opens a file that is CLOSED whose last base fd is being released: if
-// it has lost its name meanwhile, the leaf has to see the end of it. It reports
+// it has lost its name meanwhile, the leaf has to see the end of it. So it has if
+// an earlier process has opened the base fd, which a leaf may still have open. It reports
 // false if there is nothing to see the end of, or it cannot be opened for too
 // long; what is left then goes at the next start.
 func (t *Table) openForLast(call *xlator.Call, b *BaseFD, u *Use) bool {

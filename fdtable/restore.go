@@ -20,6 +20,9 @@ type restored struct {
 	dropped  int // base fds whose open was never answered, locks without an open file
 	damaged  int // records that fail their checks, or name what is not there
 	lockedOn []*Node
+	via      map[*Node]map[locker]uint64 // the base fd that a locker's locks were taken through
+	// unanswered are the requests that the earlier process has not answered.
+	unanswered map[uint64]bool
 }
 
 // resent is set in the unique of a request that the kernel sends again.
@@ -88,6 +91,7 @@ func (t *Table) restoreRoot() {
 // restoreFDs takes over the base fds, CLOSED.
 func (t *Table) restoreFDs() {
 	unanswered := unansweredRequests(t.mem)
+	t.restored.unanswered = unanswered
 	for i := uint32(1); i <= t.fds.before; i++ {
 		rec := t.mem.FDAt(i)
 		generation, nodeid, flags, unique, ok := rec.Get()
@@ -109,7 +113,7 @@ func (t *Table) restoreFDs() {
 			t.restored.damaged++
 			continue
 		}
-		b := &BaseFD{fh: uint64(i) | uint64(generation)<<32, flags: flags, node: n, rec: rec, cursor: rec.Cursor()}
+		b := &BaseFD{fh: uint64(i) | uint64(generation)<<32, flags: flags, node: n, rec: rec, cursor: rec.Cursor(), inherited: true}
 		t.fds.put(b.fh, b)
 		n.fds = append(n.fds, b)
 		n.opens++
@@ -158,7 +162,8 @@ func unansweredRequests(m *state.Memory) map[uint64]bool {
 func (t *Table) restoreLocks() {
 	all, damaged := t.mem.Locks()
 	t.restored.damaged += damaged
-	seen := map[*Node]bool{}
+	via := map[*Node]map[locker]uint64{}
+	t.restored.via = via
 	for i, l := range all {
 		n, b := t.revive(l.Node), t.fds.get(l.FH)
 		if n == nil || b == nil || b.node != n {
@@ -174,10 +179,11 @@ func (t *Table) restoreLocks() {
 		kept.slots, kept.order = append(kept.slots, l.Record), i
 		b.noteLocker(k)
 		t.restored.locks++
-		if !seen[n] {
-			seen[n] = true
+		if via[n] == nil {
+			via[n] = map[locker]uint64{}
 			t.restored.lockedOn = append(t.restored.lockedOn, n)
 		}
+		via[n][k] = l.FH
 	}
 }
 
@@ -186,12 +192,16 @@ func (t *Table) restoreLocks() {
 // error names the files whose locks a translator has not taken; the others have
 // theirs.
 func (t *Table) RestoreLocks() error {
+	defer t.restoredOnce()
 	var errs []error
 	g := t.graphs.Current()
 	for _, n := range t.restored.lockedOn {
 		n.mu.Lock()
 		locks := n.locks.all()
 		n.mu.Unlock()
+		for i := range locks {
+			locks[i].Base = t.restored.via[n][locker{locks[i].Owner, locks[i].Flock}]
+		}
 		if err := g.RestoreLocks(n.gfid, locks); err != nil {
 			errs = append(errs, fmt.Errorf("locks of %s: %w", n.gfid, err))
 		}
@@ -260,4 +270,28 @@ func (e *errseq) restore(rec *state.Node) {
 	if seq != 0 {
 		e.seq, e.err, e.seen = uint64(seq), syscall.Errno(errno), seen
 	}
+}
+
+// ComesBack implements xlator.Recovery.
+func (t *Table) ComesBack(unique uint64) bool {
+	select {
+	case <-t.ready:
+		return false // what had to come back is there
+	default:
+		return t.restored.unanswered[unique]
+	}
+}
+
+// LocksRestored implements xlator.Recovery.
+func (t *Table) LocksRestored() <-chan struct{} { return t.ready }
+
+// HasBase implements xlator.Recovery.
+func (t *Table) HasBase(base uint64) bool {
+	b := t.FD(base)
+	if b == nil || b.node == nil {
+		return false
+	}
+	b.node.mu.Lock()
+	defer b.node.mu.Unlock()
+	return !b.closed
 }

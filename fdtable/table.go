@@ -38,6 +38,8 @@ type Table struct {
 	root   *Node
 
 	restored     restored
+	ready        chan struct{} // closed when the locks are restored
+	restoredOnce func()        // closes it
 	index        index
 	damagedNodes atomic.Int64 // records that the index passed over
 
@@ -91,7 +93,8 @@ func RecoveryDeadline(d time.Duration) Option {
 func New(log *slog.Logger, mem *state.Memory, options ...Option) *Table {
 	t := &Table{log: log, began: time.Now(), patience: DefaultRecoveryDeadline, holds: map[xlator.GFID]*hold{}, orphan: map[xlator.GFID]error{}}
 	t.nodes.max, t.fds.max = min(chunkLen*maxChunks-1, state.MaxNodeSlot), min(chunkLen*maxChunks-1, state.MaxFDSlot)
-	t.index.ready = make(chan struct{})
+	t.index.ready, t.ready = make(chan struct{}), make(chan struct{})
+	t.restoredOnce = sync.OnceFunc(func() { close(t.ready) })
 	for _, o := range options {
 		o(t)
 	}

@@ -119,6 +119,7 @@ func (r *request) uncounted() {
 
 // end gives the memory back, after the reply.
 func (r *request) end() {
+	r.call.Over()
 	r.slot.drop()
 	if r.dst != nil {
 		r.dst.drop()

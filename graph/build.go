@@ -140,7 +140,7 @@ func (m *Manager) build(f *volfile.File, gen uint64) (*Graph, error) {
 		env := &xlator.Env{
 			Volume: v.Name, Type: typ, Options: opts,
 			Inodes: g.Inodes, Slots: slots, Phase: g.phase,
-			Pool: m.cfg.Pool, Errors: m.cfg.Errors, Opens: m.cfg.Opens, Descriptors: m.cfg.Descriptors,
+			Pool: m.cfg.Pool, Errors: m.cfg.Errors, Opens: m.cfg.Opens, Descriptors: m.cfg.Descriptors, Recovery: m.cfg.Recovery,
 			Log:        g.log.With("xlator", v.Name),
 			Generation: gen, Context: g.ctx, Mount: m.cfg.Mount,
 		}

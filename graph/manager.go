@@ -31,6 +31,7 @@ type Config struct {
 	Opens   xlator.Opens // may be nil
 	// Descriptors outlive the process; may be nil.
 	Descriptors xlator.Descriptors
+	Recovery    xlator.Recovery // may be nil
 	Log         *slog.Logger
 	Mount       xlator.MountOptions
 	// Event is told what happens at the bottom of a graph and passes all of its

@@ -32,6 +32,7 @@ type Call struct {
 
 	mu          sync.Mutex
 	done        chan struct{} // guarded by mu; made by the first Done
+	enders      []Ender       // guarded by mu
 	interrupted atomic.Bool
 	ended       atomic.Bool
 }
@@ -63,7 +64,7 @@ func (c *Call) Reset() {
 	c.Unique, c.UID, c.GID, c.PID, c.LockOwner, c.Groups = 0, 0, 0, 0, 0, nil
 	c.Journal, c.OnPark = nil, nil
 	c.step.Store(0)
-	c.done = nil
+	c.done, c.enders = nil, c.enders[:0]
 	c.interrupted.Store(false)
 	c.ended.Store(false)
 }

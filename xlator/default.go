@@ -24,6 +24,12 @@ func (d *Default) StampAccess(on bool) {
 	}
 }
 
+// Appends reports whether the brick below is an Appender.
+func (d *Default) Appends() bool {
+	a, ok := d.Next.(Appender)
+	return ok && a.Appends()
+}
+
 // Intercept turns one function into a translator: Around is called for every
 // fop (Release excepted) with its request, and calls next once, several times,
 // or never. After next has returned nil the reply is next's; when Around

@@ -488,6 +488,9 @@ type Lock struct {
 	PID        uint32
 	// Flock marks flock(2) locks: they never meet record locks.
 	Flock bool
+	// Base is the base fd that the lock was taken through; only LockRestorer is
+	// told.
+	Base uint64
 }
 
 // LkReq asks for, sets or clears a lock.

@@ -63,6 +63,34 @@ func (c *Call) Intended() (i Intent, ok bool) {
 	return i, i.Kind != 0
 }
 
+// Ender is told that a request of the kernel is over: it has been answered, and
+// no process will carry it out again.
+type Ender interface{ EndCall(unique uint64) }
+
+// AtEnd has e told when the call, which has a journal, is over. To say so twice is
+// as once.
+func (c *Call) AtEnd(e Ender) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, x := range c.enders {
+		if x == e {
+			return
+		}
+	}
+	c.enders = append(c.enders, e)
+}
+
+// Over tells whom AtEnd named. It is called after the answer, before the request's
+// own record and memory may go.
+func (c *Call) Over() {
+	c.mu.Lock()
+	enders := c.enders
+	c.mu.Unlock()
+	for _, e := range enders {
+		e.EndCall(c.Unique)
+	}
+}
+
 // Park tells whoever carries out calls in an order that this one waits (for a
 // lock) and has its place in the queue.
 func (c *Call) Park() {
@@ -80,6 +108,19 @@ type Opens interface {
 	// EachOpen calls fn for every file with an open base fd, until fn returns
 	// false.
 	EachOpen(fn func(file GFID) bool)
+}
+
+// Recovery says what this process does of what an earlier process has begun.
+type Recovery interface {
+	// ComesBack reports whether that request of the kernel is going to be carried
+	// out again. It is asked before
+	// LocksRestored.
+	ComesBack(unique uint64) bool
+	// LocksRestored is closed when every LockRestorer knows what it has to, before
+	// the first request is carried out.
+	LocksRestored() <-chan struct{}
+	// HasBase reports whether the base fd of that number is open.
+	HasBase(base uint64) bool
 }
 
 // Descriptors keeps files open beyond the death of the process: a brick's lock,

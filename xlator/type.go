@@ -44,7 +44,9 @@ type Env struct {
 	Opens Opens
 	// Descriptors is nil where nobody keeps any.
 	Descriptors Descriptors
-	Log         *slog.Logger
+	// Recovery is nil where no process was there before, or is going to be.
+	Recovery Recovery
+	Log      *slog.Logger
 	// Notify tells the parents of something that happened. It does not block, and
 	// is called without a lock that a fop or Notified takes.
 	Notify func(Event)
@@ -114,6 +116,11 @@ type (
 	// AccessStamper has its bricks note when a file was read, or not; it may be
 	// told so at any time, before it is started too. All above it pass it on.
 	AccessStamper interface{ StampAccess(on bool) }
+
+	// Appender is a brick, or what has one below, that puts the data of an append
+	// behind the others by itself, wherever the request says: one that is
+	// carried out twice is there twice.
+	Appender interface{ Appends() bool }
 
 	// Dumper shows its state as something that encoding/json takes.
 	Dumper interface{ Dump() any }

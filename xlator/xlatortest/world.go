@@ -24,6 +24,8 @@ type World struct {
 	// nil.
 	Opens       xlator.Opens
 	Descriptors xlator.Descriptors
+	// Recovery is what they are told of an earlier process; may be nil.
+	Recovery xlator.Recovery
 
 	mu     sync.Mutex
 	events []xlator.Event // guarded by mu
@@ -82,7 +84,7 @@ func (w *World) Add(typ *xlator.Type, opts map[string]string, children ...xlator
 		Volume: "test-" + typ.Name, Type: typ, Options: vs, Children: children,
 		Inodes: w.Inodes, Slots: w.Slots, Phase: w.Phase, Pool: w.Pool, Errors: w.Errors,
 		Log: slog.New(slog.DiscardHandler), Generation: 1, Context: w.ctx, Mount: w.Mount,
-		Opens: w.Opens, Descriptors: w.Descriptors, Notify: w.notify,
+		Opens: w.Opens, Descriptors: w.Descriptors, Recovery: w.Recovery, Notify: w.notify,
 	})
 	if err != nil {
 		w.t.Fatal(err)

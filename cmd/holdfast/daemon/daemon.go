@@ -183,7 +183,7 @@ func (d *Daemon) firstGraph(ctx context.Context) error {
 		DrainTimeout: o.DrainTimeout, Tenant: d.table, Opens: d.table, Generation: d.mem.Graph(), Event: d.changes.event,
 	}
 	if d.link != nil {
-		cfg.Descriptors = d.link
+		cfg.Descriptors, cfg.Recovery = d.link, d.table
 	}
 	d.mgr = graph.NewManager(cfg)
 	d.table.Attach(d.mgr)

@@ -30,18 +30,20 @@ func (t *translator) Writev(ctx context.Context, r *xlator.WritevReq) (*xlator.W
 }
 
 // mayAnswer reports whether a request is of a kind that is answered early.
-func mayAnswer(r *xlator.WritevReq, s *settings) bool {
+func (t *translator) mayAnswer(ctx context.Context, r *xlator.WritevReq, s *settings) bool {
 	flags := r.FD.Flags() | r.Flags
 	n := int64(len(r.Payload.Bytes))
 	return !s.through && n > 0 && r.Offset >= 0 && r.Offset <= largest-n &&
 		r.FD.Flags()&unix.O_ACCMODE != unix.O_RDONLY &&
 		flags&(unix.O_SYNC|unix.O_DSYNC) == 0 &&
-		!(s.strictDirect && r.Flags&unix.O_DIRECT != 0)
+		!(s.strictDirect && r.Flags&unix.O_DIRECT != 0) &&
+		// The next process would write again what it is not sure of.
+		!(flags&unix.O_APPEND != 0 && t.Appends() && xlator.CallFrom(ctx).Journal != nil)
 }
 
 // queue puts w in the queue and says whether it may be answered early.
 func (t *translator) queue(ctx context.Context, f *file, w *write, r *xlator.WritevReq, s *settings) bool {
-	may := mayAnswer(r, s)
+	may := t.mayAnswer(ctx, r, s)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if may && f.bytes+int64(w.size) <= s.window && f.answered < maxAnswered && t.accept(f, r.Payload) {

@@ -31,8 +31,13 @@ func (s *session) connector() {
 	var m manager
 	defer m.close()
 	complaint, failures := "", 0
+	next := func() (*rpc.Conn, uint64, error) { return s.connect(&m) }
+	if s.resumed != 0 {
+		next = s.resume
+	}
 	for s.ctx.Err() == nil {
-		conn, number, err := s.connect(&m)
+		conn, number, err := next()
+		next = func() (*rpc.Conn, uint64, error) { return s.connect(&m) }
 		if err != nil {
 			s.failed(err)
 			if text := err.Error(); text != complaint && s.ctx.Err() == nil {
@@ -44,7 +49,7 @@ func (s *session) connector() {
 			continue
 		}
 		s.tell()
-		if failures > 0 || number > 1 {
+		if failures > 0 || number > 1 && number != s.resumed {
 			s.log.Info("brick is back", "session", number, "attempts", failures+1)
 		}
 		complaint, failures = "", 0
@@ -101,7 +106,7 @@ func (s *session) clear() {
 // connect makes the next session.
 func (s *session) connect(m *manager) (*rpc.Conn, uint64, error) {
 	set := s.set.Load()
-	sock, w, err := s.key.connect(s.ctx, m, set.socket)
+	sock, w, err := s.key.connect(s.ctx, m, set.socket, s.kept.port())
 	if err != nil {
 		return nil, 0, err
 	}
@@ -109,6 +114,9 @@ func (s *session) connect(m *manager) (*rpc.Conn, uint64, error) {
 		_ = sock.Close()
 		return nil, 0, &finalError{fmt.Errorf("brick %s belongs to volume %s now, and to %s before: is the volume a new one? Unmount and mount again: %w", s.key.brick(), w.volume, v, syscall.ESTALE)}
 	}
+	s.kept.reset() // what was open, was it in another session
+	s.kept.note(w.volume, sock)
+	s.kept.noteSick(!w.up)
 	conn, err := s.adoptSocket(sock, set)
 	if err != nil {
 		return nil, 0, err
@@ -149,10 +157,13 @@ func (s *session) adoptSocket(sock net.Conn, set *settings) (*rpc.Conn, error) {
 		return nil, context.Canceled
 	}
 	var err error
+	if s.kept != nil {
+		if err := s.kept.keepSocket(sock); err != nil {
+			s.log.Error("the connection will not survive this process", "err", err)
+		}
+	}
 	if s.conn == nil {
-		s.conn, err = rpc.Open(s.mem, sock, rpc.Options{
-			Name: "brick " + s.key.brick(), Log: s.log, PingTimeout: set.ping, OnCallback: s.callback, OnOrphan: s.orphan,
-		})
+		s.conn, err = rpc.Open(s.mem, sock, s.options(set))
 	} else {
 		err = s.conn.Reconnect(sock)
 	}
@@ -163,6 +174,22 @@ func (s *session) adoptSocket(sock net.Conn, set *settings) (*rpc.Conn, error) {
 	s.sock, _ = sock.(*net.TCPConn)
 	return s.conn, nil
 }
+
+// options are the connection's.
+func (s *session) options(set *settings) rpc.Options {
+	o := rpc.Options{
+		Name: "brick " + s.key.brick(), Log: s.log, PingTimeout: set.ping, OnCallback: s.callback, OnOrphan: s.orphan,
+		MaxDeaths: maxDeaths,
+	}
+	if s.kept != nil {
+		o.Regions = &s.kept.payloads
+	}
+	return o
+}
+
+// maxDeaths is above what the bridge allows: it knows better which request is to
+// blame for the death of a process.
+const maxDeaths = 64
 
 // firstPatience is how long the first graph of a mount waits for a brick that
 // does not run: it may just be starting.

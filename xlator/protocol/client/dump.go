@@ -26,7 +26,10 @@ type Dump struct {
 	// Since the mount: sessions made, open objects adopted by another graph
 	// without a call to the brick, opened again, locks taken again, open files
 	// and locks lost, lost replies whose outcome was found out.
-	Sessions  uint64 `json:"sessions"`
+	Sessions uint64 `json:"sessions"`
+	// Sessions taken over from an earlier process, with open objects.
+	Resumed   uint64 `json:"resumed"`
+	Inherited uint64 `json:"inherited"`
 	Adopted   uint64 `json:"adopted"`
 	Reopened  uint64 `json:"reopened"`
 	Relocked  uint64 `json:"relocked"`
@@ -38,7 +41,7 @@ type Dump struct {
 func (s *session) dump() Dump {
 	d := Dump{
 		Brick: s.key.brick(), State: "up", LocksHeld: s.locksHeld.Load(),
-		Sessions: s.counts.sessions.Load(), Adopted: s.counts.adopted.Load(), Reopened: s.counts.reopened.Load(),
+		Sessions: s.counts.sessions.Load(), Resumed: s.counts.resumed.Load(), Inherited: s.counts.inherited.Load(), Adopted: s.counts.adopted.Load(), Reopened: s.counts.reopened.Load(),
 		Relocked: s.counts.relocked.Load(), FilesLost: s.counts.lost.Load(), LocksLost: s.counts.locksLost.Load(), Resolved: s.counts.resolved.Load(),
 	}
 	s.mu.Lock()

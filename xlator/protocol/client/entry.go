@@ -262,7 +262,7 @@ func (c *Client) createdBefore(ctx context.Context, r *xlator.CreateReq, g xlato
 	if !ours {
 		return false, err
 	}
-	session, number, err := c.s.openRemote(xlator.Internal(), g, xlator.CleanOpenFlags(r.Flags), false, true)
+	session, number, err := c.s.openRemote(xlator.Internal(), remoteKey{r.Base, g, xlator.CleanOpenFlags(r.Flags)}, false, true)
 	if err != nil {
 		return false, err
 	}

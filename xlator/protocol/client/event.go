@@ -66,6 +66,7 @@ func (s *session) invalidate(m *xdr.CacheInvalidation) {
 // backend notes how the brick's file system is, by the brick's own word.
 func (s *session) backend(well bool) {
 	s.mu.Lock()
+	s.kept.noteSick(!well)
 	switch {
 	case s.closed || s.conn == nil || s.sick != well: // heard before
 	case well:

@@ -56,6 +56,9 @@ type exchange struct {
 	// might have to carry it out again; Kind is the fop.
 	intent xlator.Intent
 
+	// unique is the kernel's request that this is done for, if the call does not
+	// say so, or another name for it.
+	unique uint64
 	// number is that of the session on which the reply came.
 	number uint64
 	// changes is the locked file that is being changed; see seen.go.
@@ -92,11 +95,7 @@ func (s *session) do(ctx context.Context, x *exchange) error {
 		Prog: xdr.ProgramFops, Vers: xdr.ProgramFopsVersion, Proc: uint32(x.fop),
 		Args: *buf, Payload: x.payload, MaxReply: x.reserve, Waits: x.waits,
 	}
-	if x.resolve != nil {
-		if done, err := x.intend(call); done || err != nil {
-			return err
-		}
-	}
+	again := x.resolve != nil && x.intend(call)
 	s.changing(x)
 	defer x.changed()
 	s.credential(&r.Cred, call, x, &owner)
@@ -122,7 +121,22 @@ func (s *session) do(ctx context.Context, x *exchange) error {
 			continue
 		}
 		x.number = number
-		reply, err := s.conn.Call(deadline, &r)
+		if r.Unique = x.unique; call.Journal != nil && once(x.fop) {
+			r.Unique = call.Unique
+			call.AtEnd(s)
+		}
+		x.unique = r.Unique
+		if again {
+			again = false
+			if !s.knows(&r, number) {
+				s.leave()
+				if done, err := x.resolve(); done || err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		reply, err := s.send(deadline, &r)
 		if err == nil {
 			err = s.answer(&reply, x)
 			s.leave() // not before what follows from the answer is recorded
@@ -142,15 +156,38 @@ func (s *session) do(ctx context.Context, x *exchange) error {
 	}
 }
 
-// intend records what is going to be done. If a process that died had recorded
-// it, what became of it is found out first.
-func (x *exchange) intend(call *xlator.Call) (done bool, err error) {
+// intend records what is going to be done. again says that a process that died
+// had recorded it: what became of it is to be found out first.
+func (x *exchange) intend(call *xlator.Call) (again bool) {
 	x.intent.Kind = uint32(x.fop)
-	if _, again := intended(call, x.fop); again {
-		return x.resolve()
+	if _, again = intended(call, x.fop); !again {
+		call.Intend(x.intent)
 	}
-	call.Intend(x.intent)
-	return false, nil
+	return again
+}
+
+// knows reports whether the connection's memory says what became of a request that
+// a process that died was going to send: either it has a call like it, or it would
+// have one.
+func (s *session) knows(r *rpc.Request, number uint64) bool {
+	same, doubt := s.conn.Inherits(r)
+	return same || number == s.resumed && r.Unique != 0 && !doubt
+}
+
+// send calls. The payload is copied to where the next process finds it.
+func (s *session) send(ctx context.Context, r *rpc.Request) (rpc.Reply, error) {
+	p := r.Payload
+	if s.kept == nil || len(p) == 0 {
+		return s.conn.Call(ctx, r)
+	}
+	if q := s.kept.payloads.hold(p); q != nil {
+		r.Payload = q
+		defer func() {
+			s.kept.payloads.give(q)
+			r.Payload = p
+		}()
+	}
+	return s.conn.Call(ctx, r)
 }
 
 // intended is what a process that died had recorded for the call's fop.

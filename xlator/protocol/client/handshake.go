@@ -83,13 +83,18 @@ func (m *manager) port(ctx context.Context, k *key, o rpc.SocketOptions) (port i
 }
 
 // connect makes a connection on which SETVOLUME has succeeded.
-func (k *key) connect(ctx context.Context, m *manager, o rpc.SocketOptions) (conn net.Conn, w welcome, err error) {
+// last is where the brick was last, or 0: if the management daemon is away, that
+// is tried.
+func (k *key) connect(ctx context.Context, m *manager, o rpc.SocketOptions, last int) (conn net.Conn, w welcome, err error) {
 	address := k.path
 	if k.network != "unix" {
 		port := k.port
 		if port == 0 {
-			if port, err = m.port(ctx, k, o); err != nil {
+			if port, err = m.port(ctx, k, o); err != nil && last == 0 {
 				return nil, w, err
+			}
+			if err != nil {
+				port = last
 			}
 			if port == 0 {
 				return nil, w, fmt.Errorf("brick %s does not run: start it with `gluster volume start VOLUME` (and force, if the volume is started): %w", k.brick(), syscall.ECONNREFUSED)

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/xlator"
@@ -81,6 +83,12 @@ func (s *session) record(l xlator.Lock, via *remote) (had []held) {
 	before := len(f.locks)
 	had = f.locks.set(l, via)
 	s.counted(f, before)
+	if via.guardian && l.Type != unix.F_UNLCK && !slices.Contains(f.guards, via) {
+		f.guards = append(f.guards, via)
+	}
+	if len(f.guards) > 0 {
+		s.relieve(f)
+	}
 	return had
 }
 

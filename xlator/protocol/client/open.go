@@ -43,9 +43,12 @@ func (c *Client) Opendir(ctx context.Context, r *xlator.OpenReq) (*xlator.OpenRe
 func (c *Client) open(ctx context.Context, r *xlator.OpenReq, fop xdr.Fop) (*xlator.OpenRep, error) {
 	key := remoteKey{r.Base, r.Inode.GFID(), xlator.CleanOpenFlags(r.Flags)}
 	rem := c.s.adopt(key)
+	if rem == nil && r.Reopen {
+		rem = c.s.keepLost(key)
+	}
 	if rem == nil {
 		dir := fop == xdr.FopOpendir
-		session, number, err := c.s.openRemote(ctx, key.gfid, key.flags, dir, r.Reopen)
+		session, number, err := c.s.openRemote(ctx, key, dir, r.Reopen)
 		if err != nil {
 			return nil, &fopError{fop, key.gfid, "", c, err}
 		}
@@ -82,6 +85,9 @@ func (c *Client) Create(ctx context.Context, r *xlator.CreateReq) (*xlator.Creat
 		},
 	}
 	x.resolve = func() (bool, error) { return c.createdBefore(ctx, r, g, &x, &rep) }
+	x.take = func([]byte) {
+		c.s.opens(&x, remoteKey{r.Base, rep.Stat.GFID, xlator.CleanOpenFlags(r.Flags)}, false, rep.FD)
+	}
 	if err := c.doHealing(ctx, &x, r.Parent.GFID(), r.Name); err != nil {
 		return nil, err
 	}

@@ -28,10 +28,18 @@ type remote struct {
 	key  remoteKey
 	dir  bool
 	file *file
+	// guardian marks one that only holds locks; see restore.go.
+	guardian bool
 
 	ref hint.Ref[int64] // key: the session's number
 
 	fds int // guarded by opened.mu
+	// inherited says that one of fds is the base fd itself, which an earlier
+	// process has opened: it ends with that. Guarded by opened.mu.
+	inherited bool
+	// expected says that the request which has opened it is going to come back.
+	// Guarded by opened.mu.
+	expected bool
 }
 
 // file is what the session knows of a file that is open or locked.
@@ -47,13 +55,21 @@ type file struct {
 	locks locks           // guarded by mu
 	seen  seen            // guarded by mu
 	turns map[owner]*turn // guarded by mu
+	// guards are open objects that are there for their locks only. Guarded by mu.
+	guards []*remote
+	// lost is why those who had the file open before this process cannot have
+	// it any more. Guarded by mu.
+	lost error
 }
 
 // opened is what is open on the brick.
 type opened struct {
-	mu    sync.Mutex
-	kept  map[remoteKey]*remote // guarded by mu; of base fds
-	files map[xlator.GFID]*file // guarded by mu; INVARIANT: each has remotes
+	mu   sync.Mutex
+	kept map[remoteKey]*remote // guarded by mu; of base fds
+	// returning are inherited objects whose requests come back. Constant after the
+	// session was taken over.
+	returning []*remote
+	files     map[xlator.GFID]*file // guarded by mu; INVARIANT: each has remotes
 }
 
 func (o *opened) init() {
@@ -88,13 +104,14 @@ func (s *session) keep(k remoteKey, dir bool, session uint64, number int64) *rem
 		return r
 	}
 	defer o.mu.Unlock()
-	f := o.files[k.gfid]
-	if f == nil {
-		f = &file{gfid: k.gfid}
-		o.files[k.gfid] = f
+	if r := o.expected(session, number); r != nil {
+		o.remove(r) // its request came back, perhaps with another base fd
 	}
+	f := o.fileFor(k.gfid)
 	r := &remote{key: k, dir: dir, file: f, fds: 1}
-	r.ref.Put(session, number) // it is new: there is nothing to let go
+	if session != 0 {
+		r.ref.Put(session, number) // it is new: there is nothing to let go
+	}
 	f.remotes = append(f.remotes, r)
 	if k.base != 0 {
 		o.kept[k] = r
@@ -102,11 +119,48 @@ func (s *session) keep(k remoteKey, dir bool, session uint64, number int64) *rem
 	return r
 }
 
+// fileFor returns what is known of a file, which gets an open object now. mu is
+// held.
+func (o *opened) fileFor(g xlator.GFID) *file {
+	f := o.files[g]
+	if f == nil {
+		f = &file{gfid: g}
+		o.files[g] = f
+	}
+	return f
+}
+
+// keepLost enters an open object that is LOST from the start, if the file is one
+// that was lost with an earlier process.
+func (s *session) keepLost(k remoteKey) *remote {
+	f := s.fileOf(k.gfid)
+	if f == nil {
+		return nil
+	}
+	f.mu.Lock()
+	why := f.lost
+	f.mu.Unlock()
+	if why == nil {
+		return nil
+	}
+	r := s.keep(k, false, 0, -1)
+	r.ref.Lose(why)
+	return r
+}
+
 // letGo ends one FD's use; the last closes the remote fd.
 func (s *session) letGo(r *remote) {
 	o := &s.opened
 	o.mu.Lock()
-	if r.fds--; r.fds > 0 {
+	inherited := r.inherited
+	o.mu.Unlock()
+	gone := inherited && (s.rec == nil || r.key.base == 0 || !s.rec.HasBase(r.key.base))
+	o.mu.Lock()
+	r.fds--
+	if r.inherited && r.fds == 1 && gone {
+		r.fds, r.inherited = 0, false
+	}
+	if r.fds > 0 {
 		o.mu.Unlock()
 		return
 	}
@@ -114,27 +168,52 @@ func (s *session) letGo(r *remote) {
 		delete(o.kept, r.key)
 	}
 	s.dropLocks(r)
-	f := r.file
-	f.remotes = slices.DeleteFunc(f.remotes, func(x *remote) bool { return x == r })
-	if len(f.remotes) == 0 {
-		delete(o.files, f.gfid)
-	}
+	o.remove(r)
 	o.mu.Unlock()
 	if cur := r.ref.Lose(syscall.EBADF); cur != nil {
 		s.closeRemote(r, cur.Key, cur.Value)
 	}
 }
 
+// remove takes an open object out of its file. mu is held.
+func (o *opened) remove(r *remote) {
+	f := r.file
+	f.remotes = slices.DeleteFunc(f.remotes, func(x *remote) bool { return x == r })
+	if len(f.remotes) == 0 {
+		delete(o.files, f.gfid)
+	}
+}
+
 // closeRemote closes a remote fd, if its session is still there. Nobody waits for
 // one that is not: the brick has closed it.
 func (s *session) closeRemote(r *remote, session uint64, number int64) {
-	x := exchange{fop: xdr.FopRelease, req: &xdr.ReleaseReq{GFID: r.key.gfid, FD: number}, rep: new(xdr.ReleaseRep), own: true}
-	if r.dir {
+	f, recorded := s.kept.closing(place{session, number})
+	if recorded {
+		if f.unique != 0 {
+			s.conn.End(f.unique) // its reply must not be taken for an open that nobody wants
+		}
+		s.closeRecorded(f)
+		return
+	}
+	s.closeNumber(place{session, number}, r.key.gfid, r.dir, 0)
+}
+
+// closeRecorded closes an object whose record says so.
+func (s *session) closeRecorded(f found) {
+	name := s.kept.closeName(f.record)
+	s.closeNumber(f.place, f.key.gfid, f.dir, name)
+	s.kept.closed(f.record)
+	s.conn.End(name)
+}
+
+func (s *session) closeNumber(p place, g xlator.GFID, dir bool, name uint64) {
+	x := exchange{fop: xdr.FopRelease, req: &xdr.ReleaseReq{GFID: g, FD: p.number}, rep: new(xdr.ReleaseRep), own: true, unique: name}
+	if dir {
 		x.fop = xdr.FopReleasedir
 	}
-	refused, err := s.only(session, &x)
+	refused, err := s.only(p.session, &x)
 	if err := errors.Join(refused, err); err != nil && !errors.Is(err, syscall.ENOTCONN) {
-		s.log.Warn("close on the brick", "gfid", r.key.gfid, "err", err)
+		s.log.Warn("close on the brick", "gfid", g, "err", err)
 	}
 }
 
@@ -143,10 +222,16 @@ func (s *session) closeRemote(r *remote, session uint64, number int64) {
 func (s *session) anyRemote(g xlator.GFID) *remote {
 	s.opened.mu.Lock()
 	defer s.opened.mu.Unlock()
-	if f := s.opened.files[g]; f != nil {
-		return f.remotes[0]
+	f := s.opened.files[g]
+	if f == nil {
+		return nil
 	}
-	return nil
+	for _, r := range f.remotes {
+		if r.ref.Current() != nil {
+			return r
+		}
+	}
+	return f.remotes[0]
 }
 
 // fileOf returns what is known of a file that is open, or nil.
@@ -172,16 +257,25 @@ func (s *session) reopen(ctx context.Context, r *remote, number uint64) error {
 }
 
 // openRemote opens by gfid.
-func (s *session) openRemote(ctx context.Context, g xlator.GFID, flags uint32, dir, own bool) (session uint64, number int64, err error) {
+func (s *session) openRemote(ctx context.Context, k remoteKey, dir, own bool) (session uint64, number int64, err error) {
 	var rep xdr.OpenRep
+	g, flags := k.gfid, k.flags
 	x := exchange{fop: xdr.FopOpen, req: &xdr.OpenReq{GFID: g, Flags: s.openFlags(flags)}, rep: &rep, own: own}
 	if dir {
 		x.fop, x.req = xdr.FopOpendir, &xdr.OpendirReq{GFID: g}
 	}
+	x.take = func([]byte) { s.opens(&x, k, dir, rep.FD) }
 	if err := s.do(ctx, &x); err != nil {
 		return 0, 0, err
 	}
 	return x.number, rep.FD, checkNumber(rep.FD)
+}
+
+// opens records what a reply says is open now.
+func (s *session) opens(x *exchange, k remoteKey, dir bool, number int64) {
+	if number >= 0 {
+		s.kept.opened(place{x.number, number}, k, dir, x.unique)
+	}
 }
 
 // checkNumber refuses what must never be sent: -1 kills a brick.

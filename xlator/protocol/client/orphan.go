@@ -3,8 +3,6 @@ package client
 import (
 	"encoding/binary"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/holdfast/holdfast/xlator"
 	"github.com/holdfast/holdfast/xlator/protocol/rpc"
 	"github.com/holdfast/holdfast/xlator/protocol/xdr"
@@ -21,6 +19,10 @@ func (s *session) orphan(o rpc.Orphan) {
 		return // data follows, or it makes no sense: nothing was acquired
 	}
 	if r, ok := rep.(reply); !ok || r.Err() != nil {
+		return
+	}
+	if q, ok := req.(*xdr.LkReq); ok {
+		s.undoLock(q)
 		return
 	}
 	undo := undoing(xdr.Fop(o.Proc), req, rep)
@@ -52,12 +54,6 @@ func undoing(fop xdr.Fop, req, rep xdr.Message) *exchange {
 		if fop == xdr.FopOpendir {
 			return &exchange{fop: xdr.FopReleasedir, req: &xdr.ReleasedirReq{GFID: q.GFID, FD: rep.(*xdr.OpenRep).FD}, own: true}
 		}
-	case *xdr.LkReq:
-		if q.Cmd != xdr.LkGet && q.Type != xdr.LockUnlock {
-			u := *q
-			u.Cmd, u.Type, u.Flock.Type = xdr.LkSet, xdr.LockUnlock, xdr.LockUnlock
-			return owned(&exchange{fop: fop, req: &u, own: true}, q.Flock.Owner)
-		}
 	case *xdr.InodelkReq:
 		if q.Type != xdr.LockUnlock {
 			u := *q
@@ -83,6 +79,41 @@ func owned(x *exchange, owner []byte) *exchange {
 	return x
 }
 
+// undoLock lets go of a lock, but for what its owner has by record or is waiting
+// for. What is not open any more is not locked either.
+func (s *session) undoLock(q *xdr.LkReq) {
+	if q.Cmd == xdr.LkGet || q.Type == xdr.LockUnlock || len(q.Flock.Owner) != 8 {
+		return
+	}
+	l := lockOf(&q.Flock, xlator.Lock{})
+	s.opened.mu.Lock()
+	var via *remote
+	if f := s.opened.files[q.GFID]; f != nil {
+		for _, r := range f.remotes {
+			if cur := r.ref.Current(); cur != nil && cur.Value == q.FD {
+				via = r
+			}
+		}
+	}
+	s.opened.mu.Unlock()
+	if via == nil {
+		return
+	}
+	// The wire does not say which kind of lock it was; owners of both are never
+	// the same.
+	l.Flock = s.flocks(via.file, l.Owner)
+	s.undoGrant(via, l)
+}
+
+// flocks reports whether that owner is one of flock(2) locks.
+func (s *session) flocks(f *file, number uint64) bool {
+	l := xlator.Lock{Owner: number, Flock: true}
+	f.mu.Lock()
+	held := len(f.locks.of(&l)) > 0
+	f.mu.Unlock()
+	return held || len(s.wanted(f, &l)) > 0
+}
+
 // inUse reports whether what a request would give up is ours after all: the
 // process that got the reply has recorded it.
 func (s *session) inUse(req xdr.Message) bool {
@@ -99,21 +130,7 @@ func (s *session) inUse(req xdr.Message) bool {
 				return true
 			}
 		}
-	case *xdr.LkReq:
-		f := s.opened.files[q.GFID]
-		if f == nil || len(q.Flock.Owner) != 8 {
-			return false
-		}
-		l := lockOf(&q.Flock, xlator.Lock{})
-		l.Start, l.End, l.Type = int64(q.Flock.Start), int64(q.Flock.Start+q.Flock.Len-1), unix.F_UNLCK
-		l.Owner = binary.LittleEndian.Uint64(q.Flock.Owner)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		for _, h := range f.locks {
-			if h.Owner == l.Owner && h.Start <= l.End && h.End >= l.Start {
-				return true
-			}
-		}
+		return s.kept.has(place{s.conn.Epoch(), q.FD})
 	}
 	return false
 }

@@ -104,7 +104,10 @@ func (s *session) forsake(r *remote, why error) (n int) {
 // and a look at what happened meanwhile.
 func (s *session) openAgain(r *remote) (session uint64, number int64, err error) {
 	for {
-		session, number, err = s.openRemote(xlator.Internal(), r.key.gfid, r.key.flags, r.dir, true)
+		session, number, err = s.openRemote(xlator.Internal(), r.key, r.dir, true)
+		if r.guardian && errors.Is(err, syscall.EISDIR) {
+			session, number, err = s.openRemote(xlator.Internal(), remoteKey{base: r.key.base, gfid: r.key.gfid}, true, true)
+		}
 		if err != nil {
 			return 0, 0, s.notOpened(r, err)
 		}
@@ -253,7 +256,7 @@ func (s *session) only(number uint64, x *exchange) (refused, err error) {
 		return nil, errAnother
 	}
 	defer s.leave()
-	r := rpc.Request{Prog: xdr.ProgramFops, Vers: xdr.ProgramFopsVersion, Proc: uint32(x.fop), Args: x.req.AppendTo(nil), MaxReply: x.reserve}
+	r := rpc.Request{Prog: xdr.ProgramFops, Vers: xdr.ProgramFopsVersion, Proc: uint32(x.fop), Args: x.req.AppendTo(nil), MaxReply: x.reserve, Unique: x.unique}
 	var owner [8]byte
 	s.credential(&r.Cred, xlator.Internal(), x, &owner)
 	reply, err := s.conn.Call(s.frames.context(s.set.Load().frame), &r)

@@ -20,11 +20,17 @@ import (
 // through it. All graphs that name the brick share it.
 type session struct {
 	// Constant after construction.
-	key    key
-	log    *slog.Logger
-	mem    rpc.Memory
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
+	key  key
+	log  *slog.Logger
+	mem  rpc.Memory
+	kept *kept           // nil: nothing outlives the process
+	rec  xlator.Recovery // nil: there was none before
+	// resumed is the number of the session that was taken over from the process
+	// before; 0: none was.
+	resumed   uint64
+	leftovers []found         // the connector's: objects that the process before was closing
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
 
 	set     atomic.Pointer[settings] // the newest graph's
 	names   names
@@ -65,17 +71,16 @@ type session struct {
 
 // counts are for people to look at.
 type counts struct {
-	sessions, reopened, adopted, relocked, lost, locksLost, resolved atomic.Uint64
+	sessions, resumed, inherited, reopened, adopted, relocked, lost, locksLost, resolved atomic.Uint64
 }
 
-func newSession(k key, set *settings, log *slog.Logger) (*session, error) {
-	mem, err := rpc.Private(rpc.DefaultLayout())
-	if err != nil {
-		return nil, err
-	}
+func newSession(k key, set *settings, e *xlator.Env) (*session, error) {
 	s := &session{
-		key: k, log: log.With("brick", k.brick()), mem: mem, since: time.Now(),
+		key: k, log: e.Log.With("brick", k.brick()), rec: e.Recovery, since: time.Now(),
 		change: make(chan struct{}), told: map[*Client]bool{},
+	}
+	if err := s.makeMemory(e.Descriptors); err != nil {
+		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.set.Store(set)
@@ -83,8 +88,24 @@ func newSession(k key, set *settings, log *slog.Logger) (*session, error) {
 	s.opened.init()
 	s.tickets.init()
 	s.setAlarm()
+	s.inherit()
 	s.wg.Go(s.connector)
+	s.wg.Go(s.settleInheritance)
 	return s, nil
+}
+
+// makeMemory finds or makes the memory of the connection.
+func (s *session) makeMemory(keeper xlator.Descriptors) (err error) {
+	if s.kept, err = openKept(keeper, s.key); err != nil {
+		s.log.Error("the connection will not survive this process", "err", err)
+		s.kept = nil
+	}
+	if s.kept != nil {
+		s.mem = s.kept.rpc
+		return nil
+	}
+	s.mem, err = rpc.Private(rpc.DefaultLayout())
+	return err
 }
 
 // Close ends the session. The brick then closes what is open and drops what is
@@ -102,8 +123,13 @@ func (s *session) Close() error {
 		err = conn.Close()
 	}
 	s.wg.Wait()
+	s.clear() // nobody may touch the memory any more
 	s.frames.close()
-	if e := s.mem.Close(); err == nil {
+	forget := s.mem.Close
+	if s.kept != nil {
+		forget = s.kept.close
+	}
+	if e := forget(); err == nil {
 		err = e
 	}
 	return err

@@ -25,14 +25,14 @@ func (c *Client) Start(ctx context.Context) error {
 
 func (c *Client) start(ctx context.Context) error {
 	s, release, err := xlator.Share(c.env.Pool, c.Identity(), func() (*session, error) {
-		return newSession(c.key, c.settings.Load(), c.log)
+		return newSession(c.key, c.settings.Load(), c.env)
 	})
 	if err != nil {
 		return err
 	}
 	c.s, c.release = s, release
 	s.join(c)
-	if err := s.await(ctx, c.env.Generation > 1); err != nil {
+	if err := s.await(ctx, c.env.Generation > 1 || s.inherits()); err != nil {
 		return err
 	}
 	s.tell()

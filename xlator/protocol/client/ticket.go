@@ -24,9 +24,10 @@ type ticketKey struct {
 // same is asked for again before that, as by a process that a signal interrupted.
 type ticket struct {
 	// Constant after construction.
-	rem  *remote
-	lock xlator.Lock
-	done chan struct{} // closed when it is settled
+	rem    *remote
+	lock   xlator.Lock
+	unique uint64        // the kernel's request that it began with, 0 if that is not recorded
+	done   chan struct{} // closed when it is settled
 
 	// Guarded by tickets.mu.
 
@@ -107,6 +108,10 @@ func (s *session) attach(ctx context.Context, rem *remote, r *xlator.LkReq) *tic
 	}
 	if fresh {
 		from := xlator.CallFrom(ctx)
+		if from.Journal != nil {
+			t.unique = from.Unique
+			from.AtEnd(s)
+		}
 		call := &xlator.Call{UID: from.UID, GID: from.GID, PID: from.PID, LockOwner: from.LockOwner, Groups: from.Groups}
 		s.wg.Go(func() { s.work(call, t) })
 	}
@@ -119,6 +124,7 @@ var errUnwanted = errors.New("nobody waits for the lock any more")
 func (s *session) work(call *xlator.Call, t *ticket) {
 	var rep xdr.LkRep
 	x := lk(t.rem, xdr.LkSetWait, &t.lock, &rep)
+	x.unique = t.unique
 	undo := false
 	x.stop = func() error {
 		s.tickets.mu.Lock()

@@ -134,6 +134,8 @@ var _ interface {
 	xlator.Dumper
 	xlator.LockProvider
 	xlator.AccessStamper
+	xlator.LockRestorer
+	xlator.Appender
 } = (*Client)(nil)
 
 func newClient(e *xlator.Env) (xlator.Fops, error) {
@@ -172,6 +174,9 @@ func (c *Client) VolumeID() uuid.UUID {
 	}
 	return c.s.volumeID()
 }
+
+// Appends implements xlator.Appender.
+func (*Client) Appends() bool { return true }
 
 // ProvidesLocks implements xlator.LockProvider: the brick has features/locks.
 func (*Client) ProvidesLocks() {}

@@ -138,6 +138,9 @@ func (c *Conn) enter(r *Request, slots int) *call {
 		k.links, k.chain = append(k.links, l), append(k.chain, c.calls[l].slot)
 	}
 	k.phase, k.unique, k.step, k.waits = building, r.Unique, r.Step, r.Waits
+	if k.step == 0 && r.Unique != 0 {
+		k.step = c.nextStep(r.Unique)
+	}
 	k.expect = r.reserve()
 	c.expected += k.expect
 	if k.waits {

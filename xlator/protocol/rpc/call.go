@@ -15,7 +15,11 @@ type Request struct {
 	// next. Unique 0 is the client's own work, which nobody repeats. Uniques
 	// with bit 63 set belong to this package.
 	Unique uint64
-	Step   uint32
+	// Step 0 has it chosen here, for requests that do not always ask the same in
+	// the same order (a cache may be empty the second time): a call of the same
+	// procedure with the same arguments, which this process has not asked for
+	// yet, is the one that is meant; else it is a new one.
+	Step uint32
 
 	Prog, Vers, Proc uint32
 	Cred             Cred
@@ -88,7 +92,11 @@ func (c *Conn) Call(ctx context.Context, r *Request) (Reply, error) {
 		return Reply{}, err
 	}
 	c.mu.Lock()
-	if k := c.find(r.Unique, r.Step); k != nil {
+	k := c.find(r.Unique, r.Step)
+	if r.Step == 0 {
+		k = c.same(r)
+	}
+	if k != nil {
 		return c.attach(ctx, k, r)
 	}
 	k, err := c.admit(ctx, r)
@@ -110,7 +118,7 @@ func (c *Conn) Call(ctx context.Context, r *Request) (Reply, error) {
 		c.mu.Unlock()
 		return Reply{}, fmt.Errorf("rpc: %s: %w", c.opts.Name, err)
 	}
-	k.waiting = true
+	k.waiting, k.asked = true, true
 	c.publish(k)
 	c.transmit(c.sock) // releases mu
 	return c.wait(ctx, k)
@@ -127,6 +135,7 @@ func (c *Conn) attach(ctx context.Context, k *call, r *Request) (Reply, error) {
 			c.opts.Name, r.Step, r.Unique, proc, prog, r.Proc, r.Prog, syscall.EIO)
 	}
 	c.claim(r.Unique)
+	k.asked = true
 	if k.phase == outstanding {
 		k.waiting = true
 		c.mu.Unlock()

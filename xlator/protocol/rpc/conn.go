@@ -49,6 +49,7 @@ type Conn struct {
 
 	mu     sync.Mutex
 	landed sync.Cond // some writev returned; on mu
+	fewer  sync.Cond // a call of an earlier process is not under way any more; on mu
 
 	// Guarded by mu.
 
@@ -107,7 +108,7 @@ func newConn(mem Memory, o Options) *Conn {
 		gone:     make(chan struct{}),
 	}
 	close(c.gone)
-	c.landed.L = &c.mu
+	c.landed.L, c.fewer.L = &c.mu, &c.mu
 	if c.opts.MaxDeaths == 0 {
 		c.opts.MaxDeaths = 3
 	}
@@ -283,6 +284,7 @@ func (c *Conn) disconnect(cause error) (n int) {
 	}
 	c.outstanding = 0
 	clear(c.byXid)
+	c.fewer.Broadcast()
 	if c.consumed > c.parsed { // half a record: nothing comes after it
 		seq := c.records.push(c.consumed)
 		c.parsed = c.consumed

@@ -102,16 +102,10 @@ func (c *Conn) handleOrphan(k *call) {
 
 // asOrphan describes a call that only the event loop touches.
 func (k *call) asOrphan() Orphan {
-	head := k.chain.read(0, k.head)
-	be := binary.BigEndian
 	o := Orphan{
 		Unique: k.unique, Step: k.step,
-		Prog: be.Uint32(head[recProg:]), Vers: be.Uint32(head[recVers:]), Proc: be.Uint32(head[recProc:]),
-		Reply: k.result[4:], Reject: Reject(be.Uint32(k.result)), Seen: k.slot.u32(offHanded) > 0,
+		Reply: k.result[4:], Reject: Reject(binary.BigEndian.Uint32(k.result)), Seen: k.slot.u32(offHanded) > 0,
 	}
-	w := words{b: head[recCred:]}
-	w.auth()
-	w.auth()
-	o.Args = w.b
+	o.Prog, o.Vers, o.Proc, o.Args = k.request()
 	return o
 }

@@ -136,6 +136,9 @@ func (c *Conn) deliverReply(xid uint32, rec []byte, seq uint64) error {
 	k.phase, k.result, k.rec = answered, result, seq
 	c.answered = max(c.answered, k.end)
 	c.at(atReply)
+	if k.before {
+		c.fewer.Broadcast()
+	}
 	if k.ping {
 		c.sock.pingAt = 0
 		c.release(k)

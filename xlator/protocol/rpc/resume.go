@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -127,7 +128,7 @@ func (k *call) load(state uint32) error {
 	k.xid, k.unique, k.step, k.end = s.u32(offXid), s.u64(offUnique), s.u32(offStep), s.u64(offEnd)
 	k.head, k.expect = int(s.u32(offHead)), int(s.u32(offExpect)&^expectWaits)
 	k.waits = s.u32(offExpect)&expectWaits != 0
-	k.resumed = true
+	k.resumed, k.before = true, true
 	room := k.mem.Layout().Slots * slotRoom
 	reply := int(s.u32(offReply))
 	n := k.head
@@ -294,4 +295,66 @@ func (c *Conn) Settle() {
 			c.release(k)
 		}
 	}
+}
+
+// Inherited lists the kernel's requests, and others that are not the client's own
+// work, that have calls of an earlier process.
+func (c *Conn) Inherited() (uniques []uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for u, i := range c.requests {
+		if u&ownUnique == 0 && c.calls[i].before {
+			uniques = append(uniques, u)
+		}
+	}
+	return uniques
+}
+
+// Inherits reports whether a request without a step would get the reply of a call
+// that has been made before. doubt says that the request has made a call of that
+// procedure whose outcome nobody knows: it may have been the same, with a number
+// of another connection.
+func (c *Conn) Inherits(r *Request) (same, doubt bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i, ok := c.requests[r.Unique]
+	for ok && i >= 0 {
+		k := &c.calls[i]
+		if prog, _, proc, _ := k.request(); k.phase == lost && prog == r.Prog && proc == r.Proc {
+			doubt = true
+		}
+		i = k.same
+	}
+	return c.same(r) != nil, doubt
+}
+
+// Quiet waits until nothing that an earlier process has sent is under way any
+// more, but for waits for locks and for what spare names: until then the server
+// may carry out old requests after new ones. It also returns when the connection
+// is lost.
+func (c *Conn) Quiet(ctx context.Context, spare func(prog, proc uint32) bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.fewer.Broadcast()
+	})
+	defer stop()
+	for ctx.Err() == nil && c.busy(spare) {
+		c.fewer.Wait()
+	}
+	return ctx.Err()
+}
+
+// busy reports whether Quiet has to wait. mu is held.
+func (c *Conn) busy(spare func(prog, proc uint32) bool) bool {
+	for i := range c.calls {
+		if k := &c.calls[i]; k.before && k.phase == outstanding && !k.waits {
+			if prog, _, proc, _ := k.request(); !spare(prog, proc) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -1,6 +1,9 @@
 package rpc
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // phase is where a call is.
 type phase uint8
@@ -27,7 +30,9 @@ type call struct {
 	waiting bool // somebody is in Call
 	taken   bool // the reply was handed out by this process
 	orphan  bool // nobody will ask for it
-	resumed bool // of the process before, and not yet asked for by this one
+	resumed bool // of the process before, and not yet claimed by this one
+	before  bool // of the process before
+	asked   bool // for, by this process
 	own     bool // the client's own work: in no list until it is an orphan
 	listed  bool // in Conn.requests
 	ping    bool
@@ -78,6 +83,50 @@ func (c *Conn) find(unique uint64, step uint32) *call {
 		i = k.same
 	}
 	return nil
+}
+
+// same returns the call that a request without a step means, or nil. mu is held.
+func (c *Conn) same(r *Request) *call {
+	if r.Unique == 0 {
+		return nil
+	}
+	var first *call
+	i, ok := c.requests[r.Unique]
+	for ok && i >= 0 {
+		k := &c.calls[i]
+		if !k.asked && !k.orphan && k.phase != building && k.step&UndoStep == 0 && k.asks(r) && (first == nil || k.step < first.step) {
+			first = k
+		}
+		i = k.same
+	}
+	return first
+}
+
+// asks reports whether the call is what r asks for.
+func (k *call) asks(r *Request) bool {
+	prog, vers, proc, args := k.request()
+	return prog == r.Prog && vers == r.Vers && proc == r.Proc && int(k.slot.u32(offPayload)) == len(r.Payload) && bytes.Equal(args, r.Args)
+}
+
+// request is what the call has asked for.
+func (k *call) request() (prog, vers, proc uint32, args []byte) {
+	head := k.chain.read(0, k.head)
+	be := binary.BigEndian
+	w := words{b: head[recCred:]}
+	w.auth()
+	w.auth()
+	return be.Uint32(head[recProg:]), be.Uint32(head[recVers:]), be.Uint32(head[recProc:]), w.b
+}
+
+// nextStep is a step that no call of the request has. mu is held.
+func (c *Conn) nextStep(unique uint64) uint32 {
+	var last uint32
+	i, ok := c.requests[unique]
+	for ok && i >= 0 {
+		last = max(last, c.calls[i].step&^UndoStep)
+		i = c.calls[i].same
+	}
+	return last + 1
 }
 
 // link makes the call the newest of its request. mu is held.
