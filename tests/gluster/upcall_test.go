@@ -12,19 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/tests/lab"
+	"github.com/holdfast/holdfast/tests/lab/relay"
 	"github.com/holdfast/holdfast/tests/mnt"
 )
 
-// cached is a volume with everything cached for long that can be, mounted here and
-// by the stock client, which caches nothing.
-func cached(t *testing.T, invalidation string) (ours, theirs string, m *mnt.M) {
+// cached is a volume with everything cached for long that can be, mounted here,
+// through the gate, and by the stock client, which caches nothing.
+func cached(t *testing.T, invalidation string) (ours, theirs string, m *mnt.M, gate *relay.Gate) {
 	t.Helper()
 	l := lab.Start(t)
 	v := l.Volume("one", lab.Set(
 		"features.cache-invalidation", invalidation, "features.cache-invalidation-timeout", "600", "performance.cache-invalidation", invalidation,
 		"performance.md-cache-timeout", "600", "performance.nl-cache", "on", "performance.io-cache", "on", "performance.cache-refresh-timeout", "60"))
-	m = mnt.Mount(t, v.Source(), mnt.O("attribute-timeout=600", "entry-timeout=600", "negative-timeout=600"))
-	return m.Dir, l.MountStock(v, lab.Args("--attribute-timeout=0", "--entry-timeout=0", "--negative-timeout=0")).Dir, m
+	r := l.Relay()
+	m = mnt.Mount(t, r.Source(v), mnt.O("attribute-timeout=600", "entry-timeout=600", "negative-timeout=600"))
+	return m.Dir, l.MountStock(v, lab.Args("--attribute-timeout=0", "--entry-timeout=0", "--negative-timeout=0")).Dir, m, r.Brick(v.Bricks[0])
 }
 
 // look is everything that can be seen below a directory, one line each, and of names
@@ -61,7 +63,7 @@ func look(dir string, names ...string) string {
 // brick tells of them, and that reaches the translators' caches and the kernel's.
 func TestChangesByOthersAreSeenAtOnce(t *testing.T) {
 	t.Parallel()
-	ours, theirs, m := cached(t, "on")
+	ours, theirs, m, _ := cached(t, "on")
 	for i, c := range []struct {
 		name   string
 		change func(dir string) error
@@ -88,7 +90,7 @@ func TestChangesByOthersAreSeenAtOnce(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sub := fmt.Sprint("case", i)
-			make1(t, filepath.Join(ours, sub))
+			makeFew(t, filepath.Join(ours, sub))
 			// Open, and with another name, so that nothing else makes the kernel ask.
 			f, err := os.Open(filepath.Join(ours, sub, "f"))
 			ok(t, err)
@@ -118,7 +120,33 @@ func TestChangesByOthersAreSeenAtOnce(t *testing.T) {
 	}
 }
 
-func make1(t *testing.T, dir string) {
+// TestChangesWhileTheBrickWasAwayAreSeen: nobody tells of those.
+func TestChangesWhileTheBrickWasAwayAreSeen(t *testing.T) {
+	t.Parallel()
+	ours, theirs, m, gate := cached(t, "on")
+	makeFew(t, filepath.Join(ours, "dir"))
+	see := func() string { return look(filepath.Join(ours, "dir"), "", "f", "g", "d", "d/in", "new") }
+	see()
+	before := see()
+	gate.Refuse()
+	gate.Reset()
+	in := func(name string) string { return filepath.Join(theirs, "dir", name) }
+	ok(t, os.Rename(in("f"), in("d/in")))
+	ok(t, os.Chmod(in("g"), 0o600))
+	ok(t, rewrite(in("g"), "abcdef"))
+	ok(t, os.WriteFile(in("new"), []byte("new"), 0o644))
+	want := look(filepath.Join(theirs, "dir"), "", "f", "g", "d", "d/in", "new")
+	if want == before {
+		t.Fatal("nothing has changed")
+	}
+	ok(t, gate.Accept())
+	eventually(t, 30*time.Second, "what was changed is seen", func() bool { return see() == want })
+	if d := sessions(t, m)[0]; d.Sessions != 2 {
+		t.Errorf("the session: %+v", d)
+	}
+}
+
+func makeFew(t *testing.T, dir string) {
 	t.Helper()
 	ok(t, os.Mkdir(dir, 0o755))
 	ok(t, os.Mkdir(filepath.Join(dir, "d"), 0o755))
@@ -141,8 +169,8 @@ func rewrite(path, data string) error {
 // TestWithoutInvalidationCachesAreBelieved: or the test above could not fail.
 func TestWithoutInvalidationCachesAreBelieved(t *testing.T) {
 	t.Parallel()
-	ours, theirs, _ := cached(t, "off")
-	make1(t, filepath.Join(ours, "dir"))
+	ours, theirs, _, _ := cached(t, "off")
+	makeFew(t, filepath.Join(ours, "dir"))
 	see := func() (text string) {
 		for _, name := range []string{"f", "g", "d", "d/in"} {
 			s, err := os.Lstat(filepath.Join(ours, "dir", name))
