@@ -22,6 +22,7 @@ mkfs.ext4:e2fsprogs
 mount:mount
 python3:python3
 strace:strace
+stress-ng:stress-ng
 openssl:openssl
 glusterd:glusterfs-server
 glusterfs:glusterfs-client
