@@ -3,6 +3,8 @@ package fdtable
 import (
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/xlator"
 )
@@ -137,6 +139,25 @@ func (t *Table) Record(g xlator.GFID, err error) {
 		return
 	}
 	t.keepOrphan(g, err)
+}
+
+// RecordOpen records a write error of every file that somebody has open for
+// writing: it is not known which of them has lost what was acknowledged. What is
+// not open has lost nothing, since a close waits for it.
+func (t *Table) RecordOpen(err error) {
+	nodes := map[*Node]bool{}
+	t.fds.each(func(b *BaseFD) {
+		if b.node != nil && b.flags&unix.O_ACCMODE != unix.O_RDONLY {
+			nodes[b.node] = true
+		}
+	})
+	t.log.Error("acknowledged data may be lost: every file that is open for writing reports an error", "files", len(nodes), "err", err)
+	for n := range nodes {
+		s := t.shard(n.gfid)
+		s.mu.Lock()
+		n.errs.record(err)
+		s.mu.Unlock()
+	}
 }
 
 func (t *Table) keepOrphan(g xlator.GFID, err error) {

@@ -245,9 +245,14 @@ func (r *recovery) count(n *int, f *found) {
 func (r *recovery) distrust() {
 	r.rec.Damaged, r.rec.Resent = len(r.damaged), true
 	r.s.log.Error("slots of the state memory are damaged; the kernel is asked to send its requests again", "damaged", len(r.damaged))
+	mislaid := false
 	for _, sl := range r.damaged {
+		mislaid = mislaid || sl.entry.Mislaid(sl.mem)
 		r.suspect(sl)
 		sl.drop()
+	}
+	if mislaid {
+		r.t.RecordOpen(fmt.Errorf("the record of what was acknowledged is damaged: %w", unix.EIO))
 	}
 	for _, f := range slices.Concat(r.answered, r.again, r.read) {
 		if k, _ := f.sl.entry.Kind(); k != state.Owed {

@@ -277,6 +277,29 @@ func TestDamagedSlotMakesTheKernelSendAgain(t *testing.T) {
 	l.nothingLeft(k)
 }
 
+// TestDamageThatHidesWhatWasAcknowledgedIsAnError: nobody can say which file the
+// data was for, so every file that is open for writing says that it may be lost.
+func TestDamageThatHidesWhatWasAcknowledgedIsAnError(t *testing.T) {
+	before := play(t, Options{}, nil)
+	node, fh := before.create("f")
+	other, otherFH := before.create("g")
+	before.want(send(before, opRelease, other, &gofuse.ReleaseIn{Fh: otherFH}), 0)
+	l := leave(t)
+	bad := bytesOf(l.owed(1, before, node, fh, 0, []byte("lost")))
+	for i := range bad[:64] {
+		bad[i] = byte(i) | 0x81
+	}
+	k := before.successor(l.process())
+	if h, _ := k.reply(); h.Unique != 0 || h.Status != notifyResend {
+		t.Errorf("%+v", h)
+	}
+	k.want(send(k, opFsync, node, &gofuse.FsyncIn{Fh: fh}), unix.EIO)
+	k.want(send(k, opFsync, node, &gofuse.FsyncIn{Fh: fh}), 0) // it was told
+	body := k.want(send(k, opOpen, other, &gofuse.OpenIn{Flags: unix.O_RDWR}), 0)
+	k.want(send(k, opFsync, other, &gofuse.FsyncIn{Fh: as[gofuse.OpenOut](k, body).Fh}), 0)
+	l.nothingLeft(k)
+}
+
 func TestNewMemoryOfAnOldMountMakesTheKernelSendAgain(t *testing.T) {
 	before := play(t, Options{}, nil)
 	before.opts.Resend = true
