@@ -267,9 +267,9 @@ func TestIdleFilesAreClosedBelow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.until("the worker has no descriptor of the file", func(daemon.Status) bool {
+	isOpen := func() bool {
 		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", worker))
-		return !slices.ContainsFunc(fds, func(fd string) bool {
+		return slices.ContainsFunc(fds, func(fd string) bool {
 			to, err := os.Stat(fd)
 			info, ierr := os.ReadFile(strings.Replace(fd, "/fd/", "/fdinfo/", 1))
 			var pos int64
@@ -277,7 +277,14 @@ func TestIdleFilesAreClosedBelow(t *testing.T) {
 			_, serr := fmt.Sscanf(string(info), "pos: %d\nflags: %o", &pos, &flags)
 			return errors.Join(err, ierr, serr) == nil && os.SameFile(to, below) && flags&unix.O_PATH == 0
 		})
-	})
+	}
+	// No command is run meanwhile: between fork and exec it would close its copy of
+	// the file, which is a use.
+	for deadline := time.Now().Add(30 * time.Second); isOpen(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the worker keeps the file open")
+		}
+	}
 	if _, err := f.WriteString("after"); err != nil {
 		t.Error(err)
 	}

@@ -106,7 +106,7 @@ func glusterOptions() []Option {
 				o.LogLevelGiven = true
 				return err
 			}},
-		timeout("attribute-timeout", "1", "how long the kernel may keep attributes", func(o *Options, v xlator.Value) error { o.AttrTimeout = seconds(v); return nil }),
+		timeout("attribute-timeout", "1", "how long the kernel may keep attributes. On a volume with features.cache-invalidation on, this and the next two may be long: see docs/translators/protocol-client.md", func(o *Options, v xlator.Value) error { o.AttrTimeout = seconds(v); return nil }),
 		timeout("entry-timeout", "1", "how long the kernel may keep a name", func(o *Options, v xlator.Value) error { o.EntryTimeout = seconds(v); return nil }),
 		timeout("negative-timeout", "0", "how long the kernel may keep that a name does not exist", func(o *Options, v xlator.Value) error { o.NegativeTimeout = seconds(v); return nil }),
 		{Option: xlator.Option{Name: "direct-io-mode", Kind: xlator.KindString, Values: []string{"enable", "disable", "auto"}, Default: "auto",
