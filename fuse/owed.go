@@ -83,14 +83,24 @@ func (d *debt) wait(ctx context.Context) error {
 // the next write, fsync or close of whoever has the file open.
 func (d *debt) pay() {
 	defer close(d.paid)
-	u, done, err := d.open()
-	if err == nil {
-		defer done()
-	}
+	var err error
+	through := map[uint64]*fdtable.Use{} // by base fd
 	for left := d.writes; len(left) > 0; {
 		n := neighbours(left, d.s.opts.MaxWrite)
-		if err == nil {
-			if werr := write(&u, left[0].writeIn(), d.together(left[:n])); werr != nil {
+		// Each goes through what it came through: a brick may heed how that was
+		// opened (O_DIRECT, O_APPEND).
+		u := through[left[0].writeIn().Fh]
+		if u == nil && err == nil {
+			var opened fdtable.Use
+			var done func()
+			if opened, done, err = d.open(left[0].writeIn().Fh); err == nil {
+				defer done()
+				u = &opened
+				through[left[0].writeIn().Fh] = u
+			}
+		}
+		if u != nil {
+			if werr := write(u, left[0].writeIn(), d.together(left[:n])); werr != nil {
 				d.t.Record(d.file, fmt.Errorf("a write of an earlier process: %w", werr))
 			}
 		}
@@ -113,7 +123,7 @@ func neighbours(writes []*found, limit int) int {
 	size := uint64(first.Size)
 	for i, f := range writes[1:] {
 		in := f.writeIn()
-		if in.Offset != first.Offset+size || size+uint64(in.Size) > uint64(limit) ||
+		if in.Fh != first.Fh || in.Offset != first.Offset+size || size+uint64(in.Size) > uint64(limit) ||
 			in.Flags != first.Flags || in.WriteFlags != first.WriteFlags || in.LockOwner != first.LockOwner || in.Caller != first.Caller {
 			return i + 1
 		}
@@ -142,10 +152,10 @@ const (
 
 // open opens the file for the writes, again and again until it can be or the
 // recovery deadline is over.
-func (d *debt) open() (u fdtable.Use, done func(), err error) {
+func (d *debt) open(fh uint64) (u fdtable.Use, done func(), err error) {
 	deadline := time.Now().Add(d.s.opts.RecoveryDeadline)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		u, done, err = d.tryOpen()
+		u, done, err = d.tryOpen(fh)
 		if e := xlator.Errno(err); err == nil || e == syscall.ENOENT || e == syscall.ESTALE || time.Now().After(deadline) {
 			return u, done, err
 		}
@@ -157,24 +167,50 @@ func (d *debt) open() (u fdtable.Use, done func(), err error) {
 	}
 }
 
-// tryOpen opens what one of the writes came through, or, if all those have been
-// released, the file by its identity.
-func (d *debt) tryOpen() (u fdtable.Use, done func(), err error) {
-	for _, f := range d.writes {
-		b := d.t.FD(f.writeIn().Fh)
-		if b == nil || b.Node() == nil || b.Node().GFID() != d.file {
-			continue
-		}
-		if u, err = d.t.OpenApart(b); err != nil {
-			return u, nil, err
-		}
-		return u, func() { d.t.CloseApart(u) }, nil
+// tryOpen opens what a write came through. If that has been released, anything
+// else that is plainly for writing does, or the file by its identity; one without a
+// name has only what is open.
+func (d *debt) tryOpen(fh uint64) (u fdtable.Use, done func(), err error) {
+	apart := func(b *fdtable.BaseFD) (fdtable.Use, func(), error) {
+		u, err := d.t.OpenApart(b)
+		return u, func() { d.t.CloseApart(u) }, err
 	}
+	if b := d.base(fh); b != nil {
+		return apart(b)
+	}
+	var odd *fdtable.BaseFD
+	for _, f := range d.writes {
+		b := d.base(f.writeIn().Fh)
+		switch {
+		case b == nil:
+		case b.Flags()&(unix.O_APPEND|unix.O_DIRECT) == 0:
+			return apart(b)
+		default:
+			odd = b
+		}
+	}
+	u, done, err = d.byIdentity(fh)
+	if e := xlator.Errno(err); odd != nil && (e == syscall.ENOENT || e == syscall.ESTALE) {
+		return apart(odd)
+	}
+	return u, done, err
+}
+
+// base is the base fd of that number, if it is one of the file.
+func (d *debt) base(fh uint64) *fdtable.BaseFD {
+	b := d.t.FD(fh)
+	if b == nil || b.Node() == nil || b.Node().GFID() != d.file {
+		return nil
+	}
+	return b
+}
+
+func (d *debt) byIdentity(fh uint64) (u fdtable.Use, done func(), err error) {
 	if u, err = d.t.UseNode(xlator.Internal(), d.t.Root()); err != nil {
 		return u, nil, err
 	}
 	rep, err := u.G.Top.Open(xlator.Internal(), &xlator.OpenReq{
-		Inode: u.G.Inodes.Get(d.file, xlator.TypeRegular), Flags: unix.O_WRONLY, Base: d.writes[0].writeIn().Fh, Reopen: true,
+		Inode: u.G.Inodes.Get(d.file, xlator.TypeRegular), Flags: unix.O_WRONLY, Base: fh, Reopen: true,
 	})
 	if err != nil {
 		u.Done()

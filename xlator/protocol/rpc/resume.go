@@ -311,16 +311,16 @@ func (c *Conn) Inherited() (uniques []uint64) {
 }
 
 // Inherits reports whether a request without a step would get the reply of a call
-// that has been made before. doubt says that the request has made a call of that
-// procedure whose outcome nobody knows: it may have been the same, with a number
-// of another connection.
+// that has been made before. doubt says that an earlier process has made a call of
+// that procedure for it which is not the same by its arguments: it may be, with a
+// number of another connection in them.
 func (c *Conn) Inherits(r *Request) (same, doubt bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i, ok := c.requests[r.Unique]
 	for ok && i >= 0 {
 		k := &c.calls[i]
-		if prog, _, proc, _ := k.request(); k.phase == lost && prog == r.Prog && proc == r.Proc {
+		if prog, _, proc, _ := k.request(); k.before && !k.asked && prog == r.Prog && proc == r.Proc && !k.asks(r) {
 			doubt = true
 		}
 		i = k.same
