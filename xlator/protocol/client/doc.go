@@ -29,6 +29,17 @@
 // somebody else has, or a file that is not as it was last seen under the lock,
 // makes the open files concerned LOST (relock.go).
 //
+// # The process before
+//
+// Under a keeper the connection is not the process's ([kept]): the keeper holds the
+// socket and a memory file with package rpc's memory, the payloads of writes on
+// their way and a record of each open object. The next process takes the stream
+// over, waits until the changes that were sent are answered, and is up (inherit.go).
+// Requests come back and attach to their calls, which are named by the kernel's
+// request and by what they ask for; what is open is adopted by base fd; locks are
+// recorded by the table's word (restore.go). When everybody knows what he has to
+// (xlator.Recovery), what nobody asks for is undone.
+//
 // # Lock order
 //
 //	session.mu          state, who uses the session; not held across calls
@@ -36,6 +47,8 @@
 //	  file.mu           locks and attributes of one file
 //	names.mu            alone
 //	groups.mu           alone
+//	records.mu          alone, or under opened.mu
+//	arena.mu            alone
 //
 // A hint.Ref's lock is taken under none of them.
 //
@@ -48,6 +61,7 @@
 //
 // # What a crash leaves behind
 //
-// On the brick, what was open and locked, until it sees the end of the
-// connection; it then drops both.
+// With the keeper, everything. Without one, or over TLS or a unix socket: on the
+// brick, what was open and locked, until it sees the end of the connection; it then
+// drops both.
 package client
