@@ -345,3 +345,81 @@ func wipe(t *testing.T, keeper int) {
 		t.Fatalf("the keeper has the memory of %d connections", n)
 	}
 }
+
+// inTheGap has a stock client use the time in which there is neither a process of
+// ours nor its connection, while we have a lock. Then there is one again.
+func inTheGap(t *testing.T, use func(theirs *os.File)) (m *mnt.M, ours, theirs *os.File) {
+	t.Helper()
+	l := lab.Start(t)
+	v := l.Volume("one")
+	r := l.Relay()
+	gate := r.Brick(v.Bricks[0])
+	m = mnt.Mount(t, writeVolfile(t, volfile(r.Host, v.Bricks[0], "")), mnt.Plain())
+	keeper := m.Status().Keeper.PID
+	var err error
+	ours, err = os.OpenFile(filepath.Join(m.Dir, "f"), os.O_RDWR|os.O_CREATE, 0o644)
+	ok(t, err)
+	t.Cleanup(func() { ours.Close() })
+	ok(t, setlk(ours, unix.F_SETLK, unix.F_WRLCK))
+	_, err = ours.WriteString("some bytes")
+	ok(t, err)
+	theirs, err = os.OpenFile(filepath.Join(l.MountStock(v).Dir, "f"), os.O_RDWR, 0)
+	ok(t, err)
+	t.Cleanup(func() { theirs.Close() })
+	ok(t, unix.Kill(keeper, unix.SIGSTOP))
+	t.Cleanup(func() { _ = unix.Kill(keeper, unix.SIGCONT) }) // should the test end before
+	ok(t, kill.AndWait(keeper))
+	gate.Refuse()
+	gate.Reset()
+	eventually(t, 10*time.Second, "our lock is gone", func() bool { return setlk(theirs, unix.F_SETLK, unix.F_WRLCK) == nil })
+	use(theirs)
+	ok(t, gate.Accept())
+	ok(t, unix.Kill(keeper, unix.SIGCONT))
+	return m, ours, theirs
+}
+
+// lostInTheGap fails the test unless the file is LOST.
+func lostInTheGap(t *testing.T, m *mnt.M, ours *os.File) {
+	t.Helper()
+	if _, err := ours.WriteAt([]byte("x"), 0); !errors.Is(err, unix.EIO) {
+		t.Errorf("write: %v", err)
+	}
+	if err := setlk(ours, unix.F_SETLK, unix.F_WRLCK); err != unix.EBADFD {
+		t.Errorf("lock: %v", err)
+	}
+	if d := sessions(t, m)[0]; d.LocksLost != 1 {
+		t.Errorf("the session: %+v", d)
+	}
+	f, err := os.OpenFile(ours.Name(), os.O_RDWR, 0) // another open is not concerned
+	ok(t, err)
+	_, err = f.WriteAt([]byte("y"), 0)
+	ok(t, errors.Join(err, f.Close()))
+}
+
+func TestFileIsLostWhoseLockSomebodyElseHasGotFromTheDead(t *testing.T) {
+	m, ours, _ := inTheGap(t, func(*os.File) {})
+	lostInTheGap(t, m, ours)
+}
+
+func TestFileIsLostThatWasChangedAfterADeath(t *testing.T) {
+	m, ours, _ := inTheGap(t, func(theirs *os.File) {
+		_, err := theirs.WriteAt([]byte("other"), 0)
+		ok(t, err)
+		ok(t, setlk(theirs, unix.F_SETLK, unix.F_UNLCK))
+	})
+	lostInTheGap(t, m, ours)
+}
+
+func TestLockComesBackAfterADeathIfNothingHappened(t *testing.T) {
+	m, ours, theirs := inTheGap(t, func(theirs *os.File) { ok(t, setlk(theirs, unix.F_SETLK, unix.F_UNLCK)) })
+	_, err := ours.WriteAt([]byte("more"), 0)
+	ok(t, err)
+	if err := setlk(theirs, unix.F_SETLK, unix.F_WRLCK); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("the other client gets the lock: %v", err)
+	}
+	ok(t, setlk(ours, unix.F_SETLK, unix.F_UNLCK))
+	ok(t, setlk(theirs, unix.F_SETLK, unix.F_WRLCK))
+	if d := sessions(t, m)[0]; d.LocksLost != 0 || d.Relocked != 1 {
+		t.Errorf("the session: %+v", d)
+	}
+}

@@ -63,7 +63,9 @@ func (c *Client) Writev(ctx context.Context, r *xlator.WritevReq) (*xlator.Write
 	}
 	n := int(rep.Ret)
 	if c.s.lockedFiles.Load() > 0 && timeOf(x.stamp) == (xlator.Time{Sec: rep.Post.Mtime, Nsec: rep.Post.MtimeNsec}) {
-		c.s.stamped.Store(true)
+		if !c.s.stamped.Swap(true) {
+			c.s.kept.noteStamped()
+		}
 	}
 	a, err := c.changed(rem, &rep, r.KillPriv)
 	if err != nil {

@@ -104,6 +104,9 @@ func (s *session) counted(f *file, before int) {
 		s.lockedFiles.Add(-1)
 		f.seen = seen{}
 	}
+	if before == 0 || now == 0 {
+		f.noteSeen()
+	}
 }
 
 // dropLocks forgets the locks that the brick drops with an open object.

@@ -45,6 +45,7 @@ func (s *session) inherit() {
 		return
 	}
 	s.conn, s.volume = conn, s.kept.volume()
+	s.stamped.Store(s.kept.stamped())
 	lost := conn.Err()
 	if lost == nil {
 		s.resumed = conn.Epoch()

@@ -28,7 +28,9 @@ import (
 //	  12  u32  1 if the brick says that its back-end is down
 //	  16  16   the volume's uuid
 //	  32  u32  the port that the brick was last reached at
+//	  36  u32  1 if the brick keeps the times that we send
 //	records of open objects, 64 bytes each (record.go)
+//	how locked files were seen last, 512 bytes each (lastseen.go)
 //	payloads of writes on their way (arena.go)
 const (
 	keptMagic   = 0x494c4348 // "HCLI"
@@ -43,6 +45,7 @@ const (
 	offKeptSick    = 12
 	offKeptVolume  = 16
 	offKeptPort    = 32
+	offKeptStamped = 36
 )
 
 // kept is what of a session outlives the process. A nil *kept keeps nothing.
@@ -54,6 +57,7 @@ type kept struct {
 	rpc            rpc.Memory
 	own            []byte // header, records and payloads
 	open           records
+	seen           lastSeens
 	payloads       arena
 }
 
@@ -74,6 +78,7 @@ func openKept(keeper xlator.Descriptors, k key) (*kept, error) {
 		if err = c.mapFile(fd); err == nil && c.whole() {
 			c.found = true
 			c.open.load(c)
+			c.seen.load()
 			return c, nil
 		}
 		c.unmap() // another version's, or of a process that died while it made it
@@ -101,11 +106,12 @@ func (c *kept) make() error {
 		return err
 	}
 	c.format()
+	c.seen.load()
 	return nil
 }
 
 func keptSize() int64 {
-	return int64(rpc.DefaultLayout().Size() + keptHeader + maxRecords*recordSize + keptArena)
+	return int64(rpc.DefaultLayout().Size() + keptHeader + maxRecords*recordSize + maxLastSeen*lastSeenSize + keptArena)
 }
 
 // mapFile maps the memory, and takes the descriptor.
@@ -129,7 +135,9 @@ func (c *kept) mapFile(fd int) error {
 		return fmt.Errorf("memory of a connection: %w", err)
 	}
 	c.open.init(c.own[keptHeader:][:maxRecords*recordSize])
-	c.payloads.init(c.own[keptHeader+maxRecords*recordSize:])
+	rest := c.own[keptHeader+maxRecords*recordSize:]
+	c.seen.init(rest[:maxLastSeen*lastSeenSize])
+	c.payloads.init(rest[maxLastSeen*lastSeenSize:])
 	return nil
 }
 
@@ -150,8 +158,12 @@ func (c *kept) close() error {
 	if e := c.keeper.Drop(c.memory); err == nil {
 		err = e
 	}
+	c.seen.mu.Lock()
+	clear(c.seen.at) // who comes late finds nothing
+	c.seen.free = nil
+	c.seen.mu.Unlock()
 	c.open.mu.Lock()
-	clear(c.open.at) // who comes late finds nothing
+	clear(c.open.at)
 	c.unmap()
 	c.open.mu.Unlock()
 	return err
@@ -235,6 +247,15 @@ func (c *kept) noteSick(sick bool) {
 	}
 	atomic.StoreUint32(c.half(offKeptSick), v)
 }
+
+// noteStamped records that the brick keeps the times that we send.
+func (c *kept) noteStamped() {
+	if c != nil {
+		atomic.StoreUint32(c.half(offKeptStamped), 1)
+	}
+}
+
+func (c *kept) stamped() bool { return atomic.LoadUint32(c.half(offKeptStamped)) != 0 }
 
 func (c *kept) sick() bool { return atomic.LoadUint32(c.half(offKeptSick)) != 0 }
 

@@ -45,6 +45,7 @@ type remote struct {
 // file is what the session knows of a file that is open or locked.
 type file struct {
 	gfid xlator.GFID
+	kept *kept // the session's; constant after construction
 
 	remotes []*remote // guarded by opened.mu
 
@@ -64,6 +65,8 @@ type file struct {
 
 // opened is what is open on the brick.
 type opened struct {
+	mem *kept // the session's; constant after construction
+
 	mu   sync.Mutex
 	kept map[remoteKey]*remote // guarded by mu; of base fds
 	// returning are inherited objects whose requests come back. Constant after the
@@ -72,7 +75,8 @@ type opened struct {
 	files     map[xlator.GFID]*file // guarded by mu; INVARIANT: each has remotes
 }
 
-func (o *opened) init() {
+func (o *opened) init(mem *kept) {
+	o.mem = mem
 	o.kept, o.files = map[remoteKey]*remote{}, map[xlator.GFID]*file{}
 }
 
@@ -124,7 +128,7 @@ func (s *session) keep(k remoteKey, dir bool, session uint64, number int64) *rem
 func (o *opened) fileFor(g xlator.GFID) *file {
 	f := o.files[g]
 	if f == nil {
-		f = &file{gfid: g}
+		f = &file{gfid: g, kept: o.mem}
 		o.files[g] = f
 	}
 	return f

@@ -43,6 +43,10 @@ func (c *Client) RestoreLocks(g xlator.GFID, held []xlator.Lock) error {
 func (s *session) recordRestored(g xlator.GFID, all []xlator.Lock) (vias []*remote) {
 	var guardian *remote
 	s.keepGuardians(g)
+	var was seen
+	if s.kept != nil {
+		was = s.kept.seen.get(g)
+	}
 	for _, l := range all {
 		via := s.inheritedBy(g, l.Base)
 		if via == nil {
@@ -56,6 +60,13 @@ func (s *session) recordRestored(g xlator.GFID, all []xlator.Lock) (vias []*remo
 		if !slices.Contains(vias, via) {
 			vias = append(vias, via)
 		}
+	}
+	if was.known {
+		f := vias[0].file
+		f.mu.Lock()
+		f.seen = was
+		f.noteSeen()
+		f.mu.Unlock()
 	}
 	return vias
 }

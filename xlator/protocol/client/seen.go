@@ -60,6 +60,7 @@ func (f *file) saw(a *xlator.Iatt) {
 		return
 	}
 	n.known, n.size, n.mtime, n.ctime = true, a.Size, a.Mtime, a.Ctime
+	f.noteSeen()
 }
 
 // unsee follows a change of whose attributes nothing is known.
@@ -71,6 +72,7 @@ func (s *session) unsee(g xlator.GFID) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.seen.known = false
+		f.noteSeen()
 	}
 }
 
@@ -97,6 +99,7 @@ func (s *session) changing(x *exchange) {
 	}
 	x.changes = f
 	f.seen.stamps = append(f.seen.stamps, timeOf(x.stamp))
+	f.noteSeen()
 }
 
 // changed undoes changing: the brick has answered.
@@ -109,5 +112,6 @@ func (x *exchange) changed() {
 	defer f.mu.Unlock()
 	if i := slices.Index(f.seen.stamps, timeOf(x.stamp)); i >= 0 {
 		f.seen.stamps = slices.Delete(f.seen.stamps, i, i+1)
+		f.noteSeen()
 	}
 }

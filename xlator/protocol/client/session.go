@@ -85,7 +85,7 @@ func newSession(k key, set *settings, e *xlator.Env) (*session, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.set.Store(set)
 	s.names.init()
-	s.opened.init()
+	s.opened.init(s.kept)
 	s.tickets.init()
 	s.setAlarm()
 	s.inherit()
