@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/holdfast/holdfast/xlator"
 	"github.com/holdfast/holdfast/xlator/protocol/xdr"
@@ -43,7 +44,7 @@ func (c *Client) appending(ctx context.Context, x *exchange, rep *xdr.AttrRep) e
 // resolveAppend finds out what has become of x, an append of data to a file of
 // that size, and fills in rep if it is done.
 func (s *session) resolveAppend(x *exchange, size uint64, data []byte, rep *xdr.AttrRep) (done bool, err error) {
-	now, n, err := s.appended(x.fd.key.gfid, size, data)
+	now, n, err := s.settledAppend(x.fd.key.gfid, size, data)
 	switch {
 	case err != nil:
 		return false, err
@@ -61,6 +62,28 @@ func (s *session) resolveAppend(x *exchange, size uint64, data []byte, rep *xdr.
 	s.counts.resolved.Add(1)
 	rep.Ret = int32(len(x.payload))
 	return true, nil
+}
+
+// appendSettles is for how long a part of an append must be all there is, before it
+// is one that nobody is at any more: a brick goes on with what it was sent on a
+// connection that is lost.
+const appendSettles = time.Second
+
+// settledAppend is appended, once that does not change.
+func (s *session) settledAppend(g xlator.GFID, size uint64, data []byte) (now xdr.Iatt, n int, err error) {
+	now, n, err = s.appended(g, size, data)
+	for end := time.Now().Add(appendSettles); err == nil && 0 < n && n < len(data) && time.Now().Before(end); {
+		select {
+		case <-time.After(stalePoll):
+		case <-s.ctx.Done():
+			return now, 0, s.ctx.Err()
+		}
+		was := n
+		if now, n, err = s.appended(g, size, data); n != was {
+			end = time.Now().Add(appendSettles)
+		}
+	}
+	return now, n, err
 }
 
 // appendRest appends what a brick has left out of x.
