@@ -199,8 +199,8 @@ var lies = []struct {
 		}
 		return b, false
 	}},
-	{"noise", "", func(b []byte, r *rand.Rand) ([]byte, bool) {
-		b = make([]byte, r.IntN(1<<16))
+	{"noise", "", func(_ []byte, r *rand.Rand) ([]byte, bool) {
+		b := make([]byte, r.IntN(1<<16))
 		for i := range b {
 			b[i] = byte(r.Uint32())
 		}
