@@ -234,6 +234,9 @@ func TestNoApplicationNoticesTheWorkersDeathDuringBrickRestarts(t *testing.T) {
 			kill.Now(keeper)
 		}
 		v.StartForce()
+		// A request that dies with 25 processes is given up.
+		done := ops(ps)
+		eventually(t, 20*time.Second, "work goes on", func() bool { working(t, ps); return ops(ps) > done+int64(20*len(ps)) })
 	})
 	finish(t, ps)
 	v.Bricks[0].WaitOpenFiles(0)

@@ -137,17 +137,32 @@ func (s *session) do(ctx context.Context, x *exchange) error {
 			}
 		}
 		reply, err := s.send(deadline, &r)
+		if err == nil && reply.Earlier && acquires(x.fop) {
+			// What it got is gone. A name that it made is there.
+			reply.Release()
+			s.leave()
+			if x.resolve != nil {
+				if done, err := x.resolve(); done || err != nil {
+					return err
+				}
+			}
+			continue
+		}
 		if err == nil {
 			err = s.answer(&reply, x)
 			s.leave() // not before what follows from the answer is recorded
 			return err
 		}
+		// It may be what an earlier connection's end has left of the request.
+		gone := s.conn.Err() != nil
 		s.leave()
 		lost, ok := errors.AsType[*rpc.LostError](err)
 		if !ok {
 			return notAnswered(err)
 		}
-		s.lose(number, lost)
+		if gone {
+			s.lose(number, lost)
+		}
 		if lost.Outcome == rpc.Unknown && x.resolve != nil {
 			if done, err := x.resolve(); done || err != nil {
 				return err

@@ -20,6 +20,15 @@ func once(f xdr.Fop) bool {
 	return true
 }
 
+// acquires reports whether a fop gets something that ends with the session.
+func acquires(f xdr.Fop) bool {
+	switch f {
+	case xdr.FopOpen, xdr.FopOpendir, xdr.FopCreate, xdr.FopLk, xdr.FopInodelk, xdr.FopFinodelk, xdr.FopEntrylk, xdr.FopFentrylk:
+		return true
+	}
+	return false
+}
+
 // spared are calls of an earlier process whose end nobody has to wait for before
 // there are new ones.
 func spared(prog, proc uint32) bool { return prog != xdr.ProgramFops || !once(xdr.Fop(proc)) }

@@ -11,9 +11,17 @@ import (
 // orphan undoes what a call has acquired whose reply nobody waits for any more:
 // an open object is closed, a lock is let go.
 func (s *session) orphan(o rpc.Orphan) {
-	if o.Prog != xdr.ProgramFops || o.Reject != 0 {
-		return
+	if o.Prog != xdr.ProgramFops || o.Reject != 0 || !s.enterOnly(o.Epoch) {
+		return // with its session everything has been undone
 	}
+	inside := true
+	leave := func() {
+		if inside {
+			inside = false
+			s.leave()
+		}
+	}
+	defer leave()
 	req, rep := xdr.NewRequest(xdr.Fop(o.Proc)), xdr.NewReply(xdr.Fop(o.Proc))
 	if req == nil || xdr.Decode(o.Args, req) != nil || xdr.Decode(o.Reply, rep) != nil {
 		return // data follows, or it makes no sense: nothing was acquired
@@ -22,7 +30,8 @@ func (s *session) orphan(o rpc.Orphan) {
 		return
 	}
 	if q, ok := req.(*xdr.LkReq); ok {
-		s.undoLock(q)
+		leave() // it waits for sessions by itself
+		s.undoLock(q, o.Epoch)
 		return
 	}
 	undo := undoing(xdr.Fop(o.Proc), req, rep)
@@ -81,7 +90,7 @@ func owned(x *exchange, owner []byte) *exchange {
 
 // undoLock lets go of a lock, but for what its owner has by record or is waiting
 // for. What is not open any more is not locked either.
-func (s *session) undoLock(q *xdr.LkReq) {
+func (s *session) undoLock(q *xdr.LkReq, session uint64) {
 	if q.Cmd == xdr.LkGet || q.Type == xdr.LockUnlock || len(q.Flock.Owner) != 8 {
 		return
 	}
@@ -90,7 +99,7 @@ func (s *session) undoLock(q *xdr.LkReq) {
 	var via *remote
 	if f := s.opened.files[q.GFID]; f != nil {
 		for _, r := range f.remotes {
-			if cur := r.ref.Current(); cur != nil && cur.Value == q.FD {
+			if cur := r.ref.Current(); cur != nil && cur.Key == session && cur.Value == q.FD {
 				via = r
 			}
 		}

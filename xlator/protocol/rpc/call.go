@@ -213,7 +213,7 @@ func (c *Conn) take(k *call) (Reply, error) {
 			return Reply{}, fmt.Errorf("rpc: %s: request %d: %w", c.opts.Name, k.unique, errPoison)
 		}
 	}
-	reply := Reply{Body: k.result[4:], c: c, k: k, gen: k.gen, rec: k.rec}
+	reply := Reply{Body: k.result[4:], Earlier: c.earlier(k), c: c, k: k, gen: k.gen, rec: k.rec}
 	if stat := binary.BigEndian.Uint32(k.result); stat != 0 {
 		head := k.slot.data()
 		err := &RejectError{
@@ -232,6 +232,9 @@ func (c *Conn) take(k *call) (Reply, error) {
 // until End.
 type Reply struct {
 	Body []byte
+	// Earlier says that it came over an earlier connection: what was acquired for
+	// that went with it.
+	Earlier bool
 
 	c   *Conn
 	k   *call

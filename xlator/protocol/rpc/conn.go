@@ -143,6 +143,7 @@ func (c *Conn) Reconnect(sock net.Conn) error {
 	c.hdr.store(hdrCookie, 0)
 	c.written = c.pub
 	c.raiseFloor()
+	c.hdr.store(hdrBegan, c.pub)
 	c.hdr.store(hdrBaseSend, sent-c.pub)
 	c.hdr.store(hdrBaseRecv, received-c.consumed)
 	c.hdr.store(hdrEpoch, c.hdr.load(hdrEpoch)+1)

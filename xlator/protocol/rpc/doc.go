@@ -45,6 +45,7 @@
 //	  64  u64  pub                       end of the last record that is part of the outgoing stream
 //	  72  u64  xid                       the last one used (u32); stored before it is used
 //	  80  u64  number                    the last one given to the client's own work
+//	  88  u64  began                     pub when the connection was made: calls that end before are of earlier ones
 //	 128  u64  done                      first byte of the incoming stream that is still needed
 //	 136  u64  origin                    its byte that lies at the beginning of the ring; moved only while
 //	                                     nothing in the ring is needed

@@ -27,6 +27,9 @@ type Orphan struct {
 	Args, Reply []byte
 	Reject      Reject
 	Seen        bool
+	// Epoch is the connection that the reply came over; 0: one that is gone, and
+	// there is nothing to undo.
+	Epoch uint64
 }
 
 // event is something for a handler.
@@ -86,6 +89,9 @@ func (c *Conn) handleCallback(e event) {
 
 func (c *Conn) handleOrphan(k *call) {
 	o := k.asOrphan()
+	if o.Epoch = c.Epoch(); c.earlier(k) {
+		o.Epoch = 0
+	}
 	if c.opts.OnOrphan != nil && o.Step&UndoStep == 0 && o.Prog != dumpProg {
 		c.opts.OnOrphan(o)
 	}
@@ -99,6 +105,9 @@ func (c *Conn) handleOrphan(k *call) {
 		c.abandon(undo)
 	}
 }
+
+// earlier reports whether the call was made over a connection before this one.
+func (c *Conn) earlier(k *call) bool { return k.end <= c.hdr.load(hdrBegan) }
 
 // asOrphan describes a call that only the event loop touches.
 func (k *call) asOrphan() Orphan {

@@ -37,6 +37,7 @@ const (
 	hdrPub      = 64
 	hdrXid      = 72
 	hdrNumber   = 80
+	hdrBegan    = 88
 	hdrDone     = 128
 	hdrOrigin   = 136
 )
