@@ -79,6 +79,7 @@ func (l *left) owed(order uint64, k *kernel, node, fh uint64, off int, data []by
 	msg := message(opWrite, node, &gofuse.WriteIn{Fh: fh, Offset: uint64(off), Size: uint32(len(data))}, data)
 	e := l.request(order, 10000+2*order, msg)
 	e.SetFile(k.table.Node(node).GFID())
+	l.mem.CountOwed(1)
 	e.Owe()
 	out := gofuse.WriteOut{Size: uint32(len(data))}
 	e.SetReply(reply(10000+2*order, 0, bytesOf(&out)))

@@ -74,6 +74,7 @@ type recovery struct {
 	answered []*found
 	owed     []*found
 	damaged  []*slot
+	unowed   int // Owed, and not answered yet
 }
 
 // Recover brings to their end the requests that an earlier process has left in
@@ -159,6 +160,7 @@ func (r *recovery) sortRequest(f *found, kind state.Kind) {
 		r.answered = append(r.answered, f)
 	case kind == state.Owed && !answered: // it was about to be answered early
 		f.sl.entry.Settle()
+		r.unowed++
 		r.again = append(r.again, f)
 	case answered:
 		r.answered = append(r.answered, f)
@@ -172,6 +174,7 @@ func (r *recovery) run() error {
 	if len(r.damaged) > 0 {
 		r.distrust()
 	}
+	r.s.mem.SetOwed(len(r.owed))
 	r.interrupts()
 	for _, f := range r.answered {
 		r.answer(f)
@@ -241,17 +244,19 @@ func (r *recovery) count(n *int, f *found) {
 }
 
 // distrust forgets all slots but those of acknowledged writes, which nobody
-// else has: one of them is damaged, and the others may be.
+// else has: one of them is damaged, and the others may be. If there should be
+// more acknowledged writes than are found, files report an error.
 func (r *recovery) distrust() {
 	r.rec.Damaged, r.rec.Resent = len(r.damaged), true
 	r.s.log.Error("slots of the state memory are damaged; the kernel is asked to send its requests again", "damaged", len(r.damaged))
-	mislaid := false
+	missing := r.s.mem.Owed() - len(r.owed) - r.unowed
 	for _, sl := range r.damaged {
-		mislaid = mislaid || sl.entry.Mislaid(sl.mem)
-		r.suspect(sl)
+		if missing > 0 && r.suspect(sl) {
+			missing--
+		}
 		sl.drop()
 	}
-	if mislaid {
+	if missing > 0 {
 		r.t.RecordOpen(fmt.Errorf("the record of what was acknowledged is damaged: %w", unix.EIO))
 	}
 	for _, f := range slices.Concat(r.answered, r.again, r.read) {
@@ -263,19 +268,22 @@ func (r *recovery) distrust() {
 }
 
 // suspect records a write error where a damaged slot may have held acknowledged
-// data: that of a WRITE with a reply.
-func (r *recovery) suspect(sl *slot) {
+// data, that of a WRITE with a reply, and reports whether it did.
+func (r *recovery) suspect(sl *slot) bool {
 	at, n := sl.entry.Place(sl.mem)
 	if n < headSize || sl.entry.Reply() == nil {
-		return
+		return false
 	}
 	in := (*gofuse.WriteIn)(unsafe.Pointer(&sl.mem[at]))
 	if in.Opcode != opWrite {
-		return
+		return false
 	}
-	if b := r.t.FD(in.Fh); b != nil && b.Node() != nil && b.Node().ID() == in.NodeId {
-		r.t.Record(b.Node().GFID(), fmt.Errorf("the record of a write is damaged, and it may be lost: %w", unix.EIO))
+	b := r.t.FD(in.Fh)
+	if b == nil || b.Node() == nil || b.Node().ID() != in.NodeId {
+		return false
 	}
+	r.t.Record(b.Node().GFID(), fmt.Errorf("the record of a write is damaged, and it may be lost: %w", unix.EIO))
+	return true
 }
 
 // resend has the kernel send again what it waits for. Before anything is read,

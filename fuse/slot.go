@@ -250,6 +250,7 @@ func (s *slot) retain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.retained++; s.retained == 1 {
+		s.pool.owner.mem.CountOwed(1)
 		s.entry.Owe()
 	}
 }
@@ -262,6 +263,7 @@ func (s *slot) Release() {
 		s.mu.Lock()
 		if s.retained--; s.retained == 0 {
 			s.entry.Settle()
+			s.pool.owner.mem.CountOwed(-1)
 		}
 		s.mu.Unlock()
 	}

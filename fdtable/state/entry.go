@@ -108,14 +108,6 @@ func (e *Entry) Place(slot []byte) (at, length int) {
 	return at, length
 }
 
-// Mislaid reports whether there was a request in a damaged slot and nobody can
-// say where: its length is not 0, as in slots that are free or being read into,
-// and it has no place.
-func (e *Entry) Mislaid(slot []byte) bool {
-	_, n := e.Place(slot)
-	return e.place>>32 != 0 && n == 0
-}
-
 // BeginRead makes the slot Reading: a request will be read to offset at.
 func (e *Entry) BeginRead(slot []byte, at int) {
 	store(view[uint64](slot[at:]), 0)

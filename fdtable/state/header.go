@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -27,6 +28,8 @@ const magic = uint64(0x3154534146444c48) // "HLDFAST1" in little-endian bytes
 //	128   8  workers that died without being asked to end
 //	136   8  damage: 1 after a check failed
 //	144   8  1: the last worker died by itself, not by a signal from outside
+//	152   8  slots that are Owed, or one more for each that was just becoming or
+//	         ceasing to be
 //	256 256  targets of INTERRUPTs that were read before their request (uniques)
 //	1024  4+ length and bytes of the kernel's INIT, up to 1020
 //	2048  4+ length and bytes of the answer to it, up to 1020
@@ -40,8 +43,8 @@ type header struct {
 	enosys                   [2]uint64
 	recovered, recoveryNanos uint64
 	deaths, damage           uint64
-	crashed                  uint64
-	_                        [13]uint64
+	crashed, owed            uint64
+	_                        [12]uint64
 	early                    [32]uint64
 	_                        [64]uint64
 	initIn, initOut          [1024]byte
@@ -145,6 +148,13 @@ func (m *Memory) NoteRecovery(requests, nanos uint64) {
 	store(&m.header.recovered, m.header.recovered+requests)
 	store(&m.header.recoveryNanos, nanos)
 }
+
+// Owed is how many slots should be Owed: a damaged one cannot say what it was.
+// CountOwed adds to it, before a slot becomes Owed and after it ceases to be, so
+// that a kill in between leaves it too high. SetOwed sets it.
+func (m *Memory) Owed() int       { return int(int64(load(&m.header.owed))) }
+func (m *Memory) CountOwed(n int) { atomic.AddUint64(&m.header.owed, uint64(n)) }
+func (m *Memory) SetOwed(n int)   { store(&m.header.owed, uint64(n)) }
 
 // NoteENOSYS records that an opcode (below 128) was answered ENOSYS, which the
 // kernel remembers for the life of the mount. The caller serialises.

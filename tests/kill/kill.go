@@ -58,7 +58,11 @@ func Now(keeper int) int {
 func AndWait(keeper int) error {
 	var left error
 	for _, fd := range Workers(keeper) {
-		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20_000); n != 1 {
+		n, err := 0, error(unix.EINTR)
+		for err == unix.EINTR { // the Go runtime signals its threads
+			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20_000)
+		}
+		if n != 1 {
 			left = fmt.Errorf("a worker of keeper %d does not die: %v", keeper, err)
 		}
 		unix.Close(fd)
