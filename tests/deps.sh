@@ -24,6 +24,9 @@ python3:python3
 strace:strace
 stress-ng:stress-ng
 openssl:openssl
+nft:nftables
+ip:iproute2
+unshare:util-linux
 glusterd:glusterfs-server
 glusterfs:glusterfs-client
 "

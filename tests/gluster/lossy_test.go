@@ -1,0 +1,72 @@
+package gluster_test
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/tests/lab"
+)
+
+// lossy makes the loopback of this network namespace lose a part of the packets
+// in each direction, and takes no more than a slow line carries.
+const lossy = `
+table inet lossy {
+	chain out {
+		type filter hook output priority 0;
+		ip daddr 127.0.0.0/8 tcp dport != 24007 tcp sport != 24007 meta length > 60 jump line
+	}
+	chain line {
+		numgen random mod 200 == 0 counter drop
+		limit rate over 20 mbytes/second burst 1 mbytes counter drop
+	}
+}
+`
+
+// alone says that this process has a network namespace of its own.
+const alone = "HOLDFAST_TEST_NETNS"
+
+// inNetns runs the test in a network namespace of its own, whose loopback obeys
+// the rules, and reports whether this is the process there.
+func inNetns(t *testing.T, rules string) bool {
+	t.Helper()
+	if os.Getenv(alone) != "" {
+		return true
+	}
+	// That the rules did lose something is shown at the end.
+	script := `ip link set lo up && printf '%s' "$0" | nft -f - && "$@"; rc=$?; nft list ruleset; exit $rc`
+	cmd := exec.Command("timeout", "-k", "10", "240", "unshare", "--net", "sh", "-c", script, rules,
+		os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout", "220s")
+	cmd.Env = append(os.Environ(), alone+"=1")
+	out, err := cmd.CombinedOutput()
+	if t.Logf("%s", out); err != nil {
+		t.Errorf("in a network namespace: %v", err)
+	}
+	return false
+}
+
+// TestNoApplicationNoticesTheWorkersDeathOnALossyLine: what is sent stays in
+// parts in the socket for as long as TCP needs to have it on the other side.
+func TestNoApplicationNoticesTheWorkersDeathOnALossyLine(t *testing.T) {
+	if !inNetns(t, lossy) {
+		return
+	}
+	l := lab.Start(t)
+	v := l.Volume("one")
+	m, keeper := mountKept(t, l, v)
+	c := newContest(t, m, l.MountStock(v).Dir)
+	f := nameless(t, m)
+	ps := load(t, m.Dir, everyone...)
+	storm(t, keeper, asked(t, "HOLDFAST_TEST_KILLS", 25), 300*time.Millisecond, ps, nil)
+	finish(t, ps)
+	c.end()
+	ok(t, stillThere(t, f))
+	ok(t, f.Close())
+	v.Bricks[0].WaitOpenFiles(0)
+	d := sessions(t, m)[0]
+	t.Logf("%+v", d)
+	if d.Session != 1 || d.LocksLost != 0 || d.FilesLost != 0 || d.LocksHeld != 0 {
+		t.Errorf("the session: %+v", d)
+	}
+}
