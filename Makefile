@@ -34,8 +34,8 @@ demo: build
 bench: deps build
 	$(GO) run ./tests/bench
 
-# A real GlusterFS volume of one brick, the stock client against this one: some
-# eight minutes.
+# A real GlusterFS volume of one brick, the stock client against this one:
+# eight minutes on two processors.
 bench-gluster: deps build
 	$(GO) run ./tests/bench -only gluster -seconds 1
 
