@@ -159,14 +159,18 @@ func stillThere(t *testing.T, f *os.File) error {
 
 // TestNoApplicationNoticesTheWorkersDeath: nor does the brick, which keeps the
 // connection with everything that is open, locked and waited for.
-func TestNoApplicationNoticesTheWorkersDeath(t *testing.T) {
+func TestNoApplicationNoticesTheWorkersDeath(t *testing.T) { deaths(t, 100) }
+
+// deaths kills the worker under load, by default n times.
+func deaths(t *testing.T, n int) {
+	t.Helper()
 	l := lab.Start(t)
 	v := l.Volume("one")
 	m, keeper := mountKept(t, l, v)
 	c := newContest(t, m, l.MountStock(v).Dir)
 	f := nameless(t, m)
 	ps := load(t, m.Dir, everyone...)
-	storm(t, keeper, asked(t, "HOLDFAST_TEST_KILLS", 100), 300*time.Millisecond, ps, nil)
+	storm(t, keeper, asked(t, "HOLDFAST_TEST_KILLS", n), 300*time.Millisecond, ps, nil)
 	finish(t, ps)
 	c.end()
 	ok(t, stillThere(t, f))

@@ -4,9 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"testing"
-	"time"
-
-	"github.com/holdfast/holdfast/tests/lab"
 )
 
 // lossy makes the loopback of this network namespace lose a part of the packets
@@ -49,24 +46,7 @@ func inNetns(t *testing.T, rules string) bool {
 // TestNoApplicationNoticesTheWorkersDeathOnALossyLine: what is sent stays in
 // parts in the socket for as long as TCP needs to have it on the other side.
 func TestNoApplicationNoticesTheWorkersDeathOnALossyLine(t *testing.T) {
-	if !inNetns(t, lossy) {
-		return
-	}
-	l := lab.Start(t)
-	v := l.Volume("one")
-	m, keeper := mountKept(t, l, v)
-	c := newContest(t, m, l.MountStock(v).Dir)
-	f := nameless(t, m)
-	ps := load(t, m.Dir, everyone...)
-	storm(t, keeper, asked(t, "HOLDFAST_TEST_KILLS", 25), 300*time.Millisecond, ps, nil)
-	finish(t, ps)
-	c.end()
-	ok(t, stillThere(t, f))
-	ok(t, f.Close())
-	v.Bricks[0].WaitOpenFiles(0)
-	d := sessions(t, m)[0]
-	t.Logf("%+v", d)
-	if d.Session != 1 || d.LocksLost != 0 || d.FilesLost != 0 || d.LocksHeld != 0 {
-		t.Errorf("the session: %+v", d)
+	if inNetns(t, lossy) {
+		deaths(t, 25)
 	}
 }
