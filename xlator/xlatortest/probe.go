@@ -2,6 +2,7 @@ package xlatortest
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,14 +15,17 @@ import (
 const Patience = 20 * time.Second
 
 // Probe stands between a translator under test and its child: it counts
-// requests, holds them before or after the child has carried them out, and fails
-// them.
+// requests, takes its time over them, holds them before or after the child has
+// carried them out, and fails them.
 type Probe struct {
 	xlator.Intercept
 	// See is told of each request before it is carried out. nil: nobody looks.
 	See func(*xlator.Call, xlator.Fop)
 
-	quit     chan struct{} // closed at the end of the test
+	quit     chan struct{} // closed by End
+	end      sync.Once
+	turns    atomic.Int64 // of the scheduler that each request takes, 0 to that many
+	dice     atomic.Uint64
 	counts   [xlator.FopCount]atomic.Int64
 	releases atomic.Int64
 
@@ -33,9 +37,15 @@ type Probe struct {
 func NewProbe(t testing.TB, child xlator.Fops) *Probe {
 	p := &Probe{quit: make(chan struct{})}
 	p.Next, p.Around = child, p.around
-	t.Cleanup(func() { close(p.quit) })
+	t.Cleanup(p.End)
 	return p
 }
+
+// End opens all gates for good.
+func (p *Probe) End() { p.end.Do(func() { close(p.quit) }) }
+
+// Slow has each request take some turns of the scheduler before and after.
+func (p *Probe) Slow(turns int) { p.turns.Store(int64(turns)) }
 
 // Count is how many requests of these kinds have come.
 func (p *Probe) Count(fops ...xlator.Fop) (n int64) {
@@ -64,12 +74,17 @@ type Gate struct {
 
 	fop     xlator.Fop
 	after   bool
+	match   func(any) bool // which requests; nil: all
 	arrived chan struct{}
 }
 
 // Gate makes a Gate for the next request of a kind that has none yet.
-func (p *Probe) Gate(f xlator.Fop, after bool) *Gate {
-	g := &Gate{fop: f, after: after, arrived: make(chan struct{}), Open: make(chan struct{})}
+func (p *Probe) Gate(f xlator.Fop, after bool) *Gate { return p.GateFor(f, after, nil) }
+
+// GateFor makes a Gate for the next request of a kind that matches and has none
+// yet. match nil: all do.
+func (p *Probe) GateFor(f xlator.Fop, after bool, match func(req any) bool) *Gate {
+	g := &Gate{fop: f, after: after, match: match, arrived: make(chan struct{}), Open: make(chan struct{})}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gates = append(p.gates, g)
@@ -87,11 +102,11 @@ func (g *Gate) Wait(t testing.TB) {
 }
 
 // take removes and returns the first gate for that.
-func (p *Probe) take(f xlator.Fop, after bool) *Gate {
+func (p *Probe) take(f xlator.Fop, after bool, req any) *Gate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, g := range p.gates {
-		if g.fop == f && g.after == after {
+		if g.fop == f && g.after == after && (g.match == nil || g.match(req)) {
 			p.gates = append(p.gates[:n], p.gates[n+1:]...)
 			return g
 		}
@@ -99,23 +114,28 @@ func (p *Probe) take(f xlator.Fop, after bool) *Gate {
 	return nil
 }
 
-func (p *Probe) around(ctx context.Context, f xlator.Fop, _ any, next func() error) error {
+func (p *Probe) around(ctx context.Context, f xlator.Fop, req any, next func() error) error {
 	p.counts[f].Add(1)
 	if p.See != nil {
 		p.See(xlator.CallFrom(ctx), f)
 	}
-	if err := p.pass(f, false); err != nil {
+	if err := p.pass(f, false, req); err != nil {
 		return err
 	}
 	err := next()
-	if instead := p.pass(f, true); instead != nil {
+	if instead := p.pass(f, true, req); instead != nil {
 		return instead
 	}
 	return err
 }
 
-func (p *Probe) pass(f xlator.Fop, after bool) error {
-	g := p.take(f, after)
+func (p *Probe) pass(f xlator.Fop, after bool, req any) error {
+	if n := p.turns.Load(); n > 0 {
+		for range int64(p.dice.Add(0x9e3779b97f4a7c15)>>33) % n {
+			runtime.Gosched()
+		}
+	}
+	g := p.take(f, after, req)
 	if g == nil {
 		return nil
 	}

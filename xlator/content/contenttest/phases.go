@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/holdfast/holdfast/xlator"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
 // Phases changes a file below the subject while its graph is transparent, or
@@ -38,11 +39,11 @@ func Phases(t *testing.T, s Subject) {
 				w.Phase.Set(across.from)
 				g := s.gate(w)
 				w.Tell(xlator.Event{Kind: xlator.ChildDown}) // forget
-				read := Async(func() { s.Fetch(w, fd) })
+				read := xlatortest.Async(func() { s.Fetch(w, fd) })
 				g.Wait(t)
 				w.Phase.Set(across.to)
-				g.Open()
-				w.Ended(read)
+				close(g.Open)
+				xlatortest.Ended(w.T, read)
 				w.Phase.Set(xlator.PhaseServing)
 				seen("an answer on its way while the phase changed")
 			}
@@ -77,12 +78,12 @@ func Events(t *testing.T, s Subject) {
 			change("kept before")
 			w.Tell(xlator.Event{Kind: xlator.ChildDown})
 			g := s.gate(w)
-			read := Async(func() { s.Fetch(w, fd) })
+			read := xlatortest.Async(func() { s.Fetch(w, fd) })
 			g.Wait(t)
 			w.PutBelow(fd, s.Base, Fill(99, 5000))
 			w.Tell(event(fd.Inode().GFID()))
-			g.Open()
-			w.Ended(read)
+			close(g.Open)
+			xlatortest.Ended(w.T, read)
 			for range 3 {
 				s.right(w, fd, "an answer that was on its way")
 			}

@@ -35,7 +35,7 @@ type Subject struct {
 	Match   func(req any) bool // which request by Fop; nil: the first
 }
 
-func (s *Subject) gate(w *World) *Gate { return w.P.Gate(s.Fop, true, s.Match) }
+func (s *Subject) gate(w *World) *xlatortest.Gate { return w.P.GateFor(s.Fop, true, s.Match) }
 
 // open makes the file f and opens it.
 func (s *Subject) open(w *World) *xlator.FD {
@@ -64,7 +64,7 @@ type World struct {
 	*xlatortest.World
 	T     testing.TB
 	X     xlator.Fops // the subject
-	P     *Probe
+	P     *xlatortest.Probe
 	Leaf  xlator.Fops
 	Root  *xlator.Inode
 	Clock atomic.Int64 // nanoseconds; the subject's
@@ -82,7 +82,7 @@ func (s Subject) Build(t testing.TB) *World {
 	if s.Between != nil {
 		below = s.Between(w, below)
 	}
-	w.P = newProbe(below)
+	w.P = xlatortest.NewProbe(t, below)
 	typ := *s.Type
 	typ.New = func(e *xlator.Env) (xlator.Fops, error) {
 		return s.New(e, func() time.Duration { return time.Duration(w.Clock.Load()) })
@@ -90,7 +90,6 @@ func (s Subject) Build(t testing.TB) *World {
 	w.X = w.Add(&typ, s.Options, w.P)
 	w.Start()
 	w.Root = w.World.Root(w.X)
-	t.Cleanup(w.P.stop)
 	return w
 }
 
@@ -136,7 +135,7 @@ func (w *World) Open(i *xlator.Inode, flags uint32) *xlator.FD {
 
 // Release ends an FD at the end of a test: what is held goes on.
 func (w *World) Release(fd *xlator.FD) {
-	w.P.stop()
+	w.P.End()
 	w.X.Release(fd)
 }
 
@@ -166,9 +165,7 @@ func (w *World) Truth(fd *xlator.FD, off int64, size int) string {
 
 // Asked says how many fops of a kind f sends to the child.
 func (w *World) Asked(fop xlator.Fop, f func()) int64 {
-	before := w.P.Count[fop].Load()
-	f()
-	return w.P.Count[fop].Load() - before
+	return w.P.During(f, fop)
 }
 
 // Cached reports whether a read is answered from memory.
@@ -186,34 +183,7 @@ func (w *World) Pass(d time.Duration) { w.Clock.Add(int64(d)) }
 // Reconfigure puts options in force, the others at their defaults.
 func (w *World) Reconfigure(opts map[string]string) {
 	w.T.Helper()
-	v, err := w.typ.Defaults()
-	w.Must(err)
-	for name, text := range opts {
-		o, ok := w.typ.FindOption(name)
-		if !ok {
-			w.T.Fatalf("no option %s", name)
-		}
-		v[o.Name], err = o.Parse(text)
-		w.Must(err)
-	}
-	w.Must(w.X.(xlator.Reconfigurer).Reconfigure(v))
-}
-
-// Async runs f and returns a channel that is closed when it has ended.
-func Async(f func()) chan struct{} {
-	c := make(chan struct{})
-	go func() { defer close(c); f() }()
-	return c
-}
-
-// Ended waits for it.
-func (w *World) Ended(c chan struct{}) {
-	w.T.Helper()
-	select {
-	case <-c:
-	case <-time.After(Patience):
-		w.T.Fatal("it hangs")
-	}
+	w.Must(w.X.(xlator.Reconfigurer).Reconfigure(xlatortest.Values(w.T, w.typ, opts)))
 }
 
 // Fill is n bytes that differ by seed and place.

@@ -252,9 +252,9 @@ func TestReadSucceedsWhenAFetchFails(t *testing.T) {
 	w := subject(map[string]string{"cache-timeout": "60"}).Build(t)
 	fd := open(w, "f", 300000, unix.O_RDWR)
 	w.Lookup("f")
-	g := w.P.Gate(xlator.FopReadv, false, nil)
+	g := w.P.Gate(xlator.FopReadv, false)
 	g.Err = unix.EIO
-	g.Open()
+	close(g.Open)
 	if w.Read(fd, 1000, 10) != w.Truth(fd, 1000, 10) {
 		t.Error("not what the brick has")
 	}

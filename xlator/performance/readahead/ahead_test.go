@@ -263,9 +263,9 @@ func TestTimeOfAccessIsToldWhenAskedFor(t *testing.T) {
 func TestReadSucceedsWhenReadingAheadFailed(t *testing.T) {
 	w := subject(small).Build(t)
 	fd := open(w, "f", 10*page4K, unix.O_RDONLY)
-	g := w.P.Gate(xlator.FopReadv, false, func(req any) bool { return req.(*xlator.ReadvReq).Offset == 4*page4K })
+	g := w.P.GateFor(xlator.FopReadv, false, func(req any) bool { return req.(*xlator.ReadvReq).Offset == 4*page4K })
 	g.Err = unix.EIO
-	g.Open()
+	close(g.Open)
 	w.Read(fd, 0, 4*page4K)
 	if w.Read(fd, 4*page4K, page4K) != w.Truth(fd, 4*page4K, page4K) {
 		t.Error("not what the brick has")
@@ -276,17 +276,17 @@ func TestReadSucceedsWhenReadingAheadFailed(t *testing.T) {
 func TestReleaseWaitsForPagesOnTheirWay(t *testing.T) {
 	w := subject(small).Build(t)
 	fd := w.Open(w.Create("f", ct.Fill(1, 10*page4K)), unix.O_RDONLY)
-	g := w.P.Gate(xlator.FopReadv, false, func(req any) bool { return req.(*xlator.ReadvReq).Offset == 4*page4K })
+	g := w.P.GateFor(xlator.FopReadv, false, func(req any) bool { return req.(*xlator.ReadvReq).Offset == 4*page4K })
 	w.Read(fd, 0, 4*page4K)
 	g.Wait(t)
-	done := ct.Async(func() { w.X.Release(fd) })
+	done := xlatortest.Async(func() { w.X.Release(fd) })
 	select {
 	case <-done:
 		t.Error("released while a page was on its way")
 	default:
 	}
-	g.Open()
-	w.Ended(done)
+	close(g.Open)
+	xlatortest.Ended(w.T, done)
 	if n := w.X.(*translator).bytes; n != 0 {
 		t.Errorf("%d bytes are kept", n)
 	}
