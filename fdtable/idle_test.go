@@ -1,7 +1,6 @@
 package fdtable_test
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/rand"
 	"sync"
@@ -67,28 +66,14 @@ func TestFilesThatAreClosedAllTheTimeAreReadAndWrittenAsIfTheyWereNot(t *testing
 			defer f.close()
 			rng := rand.New(rand.NewSource(int64(i)))
 			want := map[int64]uint64{}
-			var buf [512]byte
 			for {
 				select {
 				case <-stop:
 					return
 				case <-time.After(time.Duration(rng.Intn(4000)) * time.Microsecond):
 				}
-				off := int64(rng.Intn(32)) * 512
-				if v, ok := want[off]; ok && rng.Intn(2) == 0 {
-					got, err := f.read(512, off)
-					if err != nil || len(got) != 512 || binary.LittleEndian.Uint64(got) != v {
-						t.Errorf("file %d at %d: %v", i, off, err)
-						return
-					}
-				} else {
-					v := rng.Uint64()
-					binary.LittleEndian.PutUint64(buf[:], v)
-					if err := f.write(buf[:], off); err != nil {
-						t.Errorf("file %d at %d: %v", i, off, err)
-						return
-					}
-					want[off] = v
+				if !f.turn(t, i, rng, 512, want) {
+					return
 				}
 				ops.Add(1)
 			}

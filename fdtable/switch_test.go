@@ -180,6 +180,28 @@ var variants = []string{
 	layers("features/locks", "performance/io-cache"),
 }
 
+// turn writes a number somewhere into file i, in a block of that size, or reads one
+// back. want is what was written where. It reports whether all was well.
+func (f *file) turn(t *testing.T, i int, rng *rand.Rand, size int, want map[int64]uint64) bool {
+	off := int64(rng.Intn(32) * size)
+	if v, ok := want[off]; ok && rng.Intn(2) == 0 {
+		got, err := f.read(size, off)
+		if err != nil || len(got) != size || binary.LittleEndian.Uint64(got) != v {
+			t.Errorf("file %d at %d: %v, want %d", i, off, err, v)
+			return false
+		}
+		return true
+	}
+	v, buf := rng.Uint64(), make([]byte, size)
+	binary.LittleEndian.PutUint64(buf, v)
+	if err := f.write(buf, off); err != nil {
+		t.Errorf("file %d at %d: %v", i, off, err)
+		return false
+	}
+	want[off] = v
+	return true
+}
+
 func TestOpenFilesReadBackWhatWasWrittenAcrossSwitches(t *testing.T) {
 	m := newMount(t, variants[0])
 	const files = 8
@@ -196,28 +218,14 @@ func TestOpenFilesReadBackWhatWasWrittenAcrossSwitches(t *testing.T) {
 			defer f.close()
 			rng := rand.New(rand.NewSource(int64(i)))
 			want := map[int64]uint64{}
-			var buf [4096]byte
 			for {
 				select {
 				case <-stop:
 					return
 				default:
 				}
-				off := int64(rng.Intn(32)) * 4096
-				if v, ok := want[off]; ok && rng.Intn(2) == 0 {
-					got, err := f.read(4096, off)
-					if err != nil || len(got) != 4096 || binary.LittleEndian.Uint64(got) != v {
-						t.Errorf("file %d at %d: %v, want %d", i, off, err, v)
-						return
-					}
-				} else {
-					v := rng.Uint64()
-					binary.LittleEndian.PutUint64(buf[:], v)
-					if err := f.write(buf[:], off); err != nil {
-						t.Errorf("file %d at %d: %v", i, off, err)
-						return
-					}
-					want[off] = v
+				if !f.turn(t, i, rng, 4096, want) {
+					return
 				}
 				ops.Add(1)
 			}
