@@ -49,6 +49,48 @@ func storm(t *testing.T, keeper, n int, longest time.Duration, ps []*workload.Pr
 	t.Logf("%d kills", n)
 }
 
+// killer kills the worker while the test does something else.
+type killer struct {
+	killed chan struct{} // gets something for each; closed after the last
+	n      int           // that the test knows of
+}
+
+// startKilling kills the worker n times, after random pauses, until the test ends.
+func startKilling(t *testing.T, keeper, n int, longest time.Duration) *killer {
+	k := &killer{killed: make(chan struct{}, n)}
+	r := rand.New(rand.NewPCG(uint64(n), 2))
+	go func() {
+		defer close(k.killed)
+		for killed := 0; killed < n && t.Context().Err() == nil; {
+			time.Sleep(5*time.Millisecond + time.Duration(r.Int64N(int64(longest))))
+			for range kill.Now(keeper) {
+				killed++
+				k.killed <- struct{}{}
+			}
+		}
+	}()
+	t.Cleanup(func() { k.wait() })
+	return k
+}
+
+// more waits until n more have been killed, and reports whether that is so.
+func (k *killer) more(n int) bool {
+	for range n {
+		if _, ok := <-k.killed; !ok {
+			return false
+		}
+		k.n++
+	}
+	return true
+}
+
+// wait waits for the end, and returns how many were killed.
+func (k *killer) wait() int {
+	for k.more(1) {
+	}
+	return k.n
+}
+
 // contest is a lock of ours, a client of the stock kind that tries to get it all
 // the while, and one that waits for it.
 type contest struct {
@@ -220,28 +262,22 @@ func TestNoApplicationNoticesTheWorkersDeathDuringSwitches(t *testing.T) {
 }
 
 // TestNoApplicationNoticesTheWorkersDeathDuringBrickRestarts: the connection is
-// lost as well, sometimes while nobody serves.
+// lost as well, and workers die while there is none.
 func TestNoApplicationNoticesTheWorkersDeathDuringBrickRestarts(t *testing.T) {
 	l := lab.Start(t)
 	v := l.Volume("one")
 	m, keeper := mountKept(t, l, v)
 	// Not those that keep files open whose names they remove: those are lost.
 	ps := load(t, m.Dir, "reader", "appender", "walker", "xattr", "locker", "truncater", "mmap", "direct")
-	next := 10
-	storm(t, keeper, asked(t, "HOLDFAST_TEST_KILLS", 60), 300*time.Millisecond, ps, func(killed int) {
-		if killed < next {
-			return
-		}
-		next = killed + 10
+	k := startKilling(t, keeper, asked(t, "HOLDFAST_TEST_KILLS", 60), 300*time.Millisecond)
+	restarts := 0
+	for ; k.more(10); restarts++ {
+		working(t, ps)
 		v.Bricks[0].Kill()
-		if killed%20 < 10 {
-			kill.Now(keeper)
-		}
+		k.more(restarts % 5)
 		v.StartForce()
-		// A request that dies with 25 processes is given up.
-		done := ops(ps)
-		eventually(t, 20*time.Second, "work goes on", func() bool { working(t, ps); return ops(ps) > done+int64(20*len(ps)) })
-	})
+	}
+	t.Logf("%d kills, %d brick restarts", k.wait(), restarts)
 	finish(t, ps)
 	v.Bricks[0].WaitOpenFiles(0)
 	d := sessions(t, m)[0]
