@@ -1,9 +1,7 @@
 package rpc
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"net"
 	"testing"
@@ -115,34 +113,4 @@ func lastSlot(m Memory) int {
 		}
 	}
 	return 0
-}
-
-func TestDrainMakesRoomWithoutLosingAnything(t *testing.T) {
-	r := &Request{Unique: 10, Step: 1, Prog: 7, MaxReply: 300004}
-	c, call, _ := begun(t, r, Options{})
-	mem, sock := vanish(t, c)
-	want := make([]byte, 300000)
-	pattern(want, 5)
-	sent := make(chan struct{})
-	go func() { call.reply(want); close(sent) }()
-	total := 0
-	for ctx := within(t); total < len(want)+28 && ctx.Err() == nil; {
-		n, err := Drain(mem, sock)
-		if err != nil {
-			t.Fatal(err)
-		}
-		total += n
-	}
-	<-sent
-	next := resume(t, mem, sock, Options{})
-	if got := binary.BigEndian.Uint32(mem.Ring()); got != lastFragment|uint32(len(want)+24) {
-		t.Errorf("the ring begins with %#x", got)
-	}
-	rep, err := next.Call(within(t), r)
-	if err != nil || !bytes.Equal(rep.Body, want) {
-		t.Fatalf("got %d bytes, %v", len(rep.Body), err)
-	}
-	rep.Release()
-	next.End(10)
-	empty(t, next)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,41 +73,3 @@ func (o SocketOptions) Apply(conn *net.TCPConn) error {
 }
 
 func seconds(d time.Duration) int { return max(1, int(d.Round(time.Second)/time.Second)) }
-
-// Drain receives what has come into the ring when nobody uses the connection:
-// a server gives a client up whose window stays closed (42 s with 10.3), and
-// without the process nobody reads. It neither parses nor changes a position,
-// and may be called again and again, but never beside a Conn. It returns the
-// number of bytes, 0 if there is nothing or the ring is full.
-func Drain(mem Memory, sock net.Conn) (int, error) {
-	s, err := adopt(mem, sock)
-	if err != nil {
-		return 0, err
-	}
-	h, size := header(mem.Control()), uint64(mem.Layout().Ring)
-	if h.load(hdrCookie) != s.cookie {
-		return 0, fmt.Errorf("rpc: drain: the socket is not the one that the memory belongs to: %w", syscall.EINVAL)
-	}
-	total := 0
-	for {
-		n, err := s.count()
-		if err != nil {
-			return total, fmt.Errorf("rpc: drain: %w", err)
-		}
-		consumed, done := n.received-h.load(hdrBaseRecv), h.load(hdrDone)
-		if consumed < done || consumed-done >= size {
-			return total, nil // full, or for the next process to find out
-		}
-		at := (consumed - h.load(hdrOrigin)) % size
-		s.target = func() []byte { return mem.Ring()[at : at+size-(consumed-done)] }
-		var waits bool
-		if err := s.control(func(fd int) error { waits = !s.recvmsg(uintptr(fd)); return nil }); err != nil {
-			return total, fmt.Errorf("rpc: drain: %w", err)
-		}
-		if waits || s.got == 0 || s.recvErr != nil {
-			return total, nil // an end or an error is for the next process, too
-		}
-		mem.Arrived(int(at), s.got)
-		total += s.got
-	}
-}

@@ -17,12 +17,12 @@ func TestEverythingHappensOnceWhateverIsKilled(t *testing.T) {
 	begin := time.Now()
 	w.storm(killCount, rand.New(rand.NewPCG(seed, 1)))
 	r := w.resumed
-	t.Logf("seed %d: %d kills in %v, %d requests; %d take-overs, %d inside a record to be sent, %d inside one received, %d calls outstanding; %d callbacks, %d waits granted",
-		seed, killCount, time.Since(begin).Round(time.Millisecond), w.answers, r.times, r.halfSent, r.halfReceived, r.outstanding, w.callback, w.srv.granted)
+	t.Logf("seed %d: %d kills in %v, %d requests; %d take-overs, %d inside a record to be sent, %d inside one received, %d calls outstanding; %d callbacks, %d waits granted; %d bytes received in between",
+		seed, killCount, time.Since(begin).Round(time.Millisecond), w.answers, r.times, r.halfSent, r.halfReceived, r.outstanding, w.callback, w.srv.granted, w.drained)
 	for _, p := range w.problems {
 		t.Error(p)
 	}
-	if r.times < killCount/2 || r.halfSent == 0 || r.halfReceived == 0 || w.answers < 5*killCount || w.callback == 0 || w.srv.granted == 0 {
+	if r.times < killCount/2 || r.halfSent == 0 || r.halfReceived == 0 || w.answers < 5*killCount || w.callback == 0 || w.srv.granted == 0 || w.drained == 0 {
 		t.Error("that is too little to have shown anything")
 	}
 }

@@ -114,6 +114,7 @@ type world struct {
 	answers  int
 	problems []string
 	stopping bool
+	drained  int // bytes
 	resumed  struct{ times, halfSent, halfReceived, outstanding int }
 	progress chan struct{} // an answer came
 	idle     chan struct{} // stopping, and nothing is pending
@@ -365,6 +366,9 @@ func (w *world) storm(kills int, rng *rand.Rand) {
 		at, count := point(""), 0
 		if n%2 == 1 && len(points) > 0 {
 			at, count = points[rng.IntN(len(points))], rng.IntN(60)
+		}
+		if n%3 == 2 {
+			w.drain()
 		}
 		begin := time.Now()
 		p := w.start(n == 0, at, count)
