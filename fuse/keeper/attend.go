@@ -61,6 +61,7 @@ func (k *Keeper) message(w *worker, m Message, fds []int) {
 
 // goOn gives a worker the mount.
 func (k *Keeper) goOn(w *worker) {
+	k.stopTending()
 	if err := k.store.SendAll(w.conn, Message{Kind: Go}); err != nil {
 		w.kill(err.Error())
 	}
@@ -147,6 +148,7 @@ func (k *Keeper) workerGone(h happening) {
 		return // of an upgrade that was given up
 	}
 	k.worker = nil
+	k.startTending(w)
 	steady := !w.readyAt.IsZero() && time.Since(w.readyAt) >= steadyAfter
 	if death == Killed || death == Crashed || death == Refused {
 		k.mem.CountDeath()
@@ -158,7 +160,7 @@ func (k *Keeper) workerGone(h happening) {
 			k.trouble.Error = why
 		}
 	}
-	k.mem.SetDeath(blame(death, h.exit))
+	k.mem.SetDeath(death == Crashed)
 	if k.state.Trial {
 		k.upgrade.why = why
 	}

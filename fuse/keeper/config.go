@@ -10,7 +10,7 @@ import (
 )
 
 // Config is what a Keeper needs. The functions are called by its loop, one at a
-// time, but for Mount.
+// time, but for Mount and Tend.
 type Config struct {
 	Log *slog.Logger
 	// Program is what workers run; the Keeper's from then on.
@@ -37,6 +37,10 @@ type Config struct {
 	Reply func(client int, o Outcome)
 	// Reopen opens the log again.
 	Reopen func()
+	// Tend is called again and again from the end of a worker until the next one
+	// has what is kept, also while everything is answered with EIO. Not by the
+	// loop. nil: what is kept needs nothing.
+	Tend Tend
 }
 
 // Trouble is why there is no worker.

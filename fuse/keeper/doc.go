@@ -9,7 +9,8 @@
 // A reading order of ten minutes: protocol.go (what the two say to each other),
 // store.go (descriptors by name), step.go (one mount as a pure function: what
 // happens when), keeper.go (the loop around it), attend.go (what workers say, and
-// how they end), process.go (a worker as a process), link.go (the worker's end).
+// how they end), process.go (a worker as a process), link.go (the worker's end),
+// tend.go (what must not wait for the next one).
 // adopt.go is how a mount gets another keeper. service.go and held.go are a
 // keeper of many mounts whose workers somebody else starts, join.go their end of
 // it; systemd.go has a service manager keep its descriptors.
@@ -32,6 +33,14 @@
 // Only one worker has the descriptors of a mount at a time. It is gone when its
 // end of the socket is closed, which the kernel does when its last thread has
 // left read(2) and write(2), and, if it is a child, when it has been reaped.
+//
+// From then until the next one's go, what workers keep may have to be looked
+// after: a connection on which nobody reads is given up by the other side. What is
+// to be done is not known here, but by whom Config.Tend is from. It is called also
+// while a worker gets ready, while the next one has to wait, and while everything is
+// answered with EIO; its last call has returned when the descriptors are sent. A
+// service calls it only if it knows by a pidfd that the worker has ended, since a
+// lost connection alone may leave one that lives and comes again.
 //
 // # What it owns, and locks
 //

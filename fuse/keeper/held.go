@@ -157,11 +157,12 @@ func (m *held) stored(name string) {
 	}
 }
 
-// lost is the end of the worker: its last thread has left the kernel.
-func (m *held) lost(c *Conn) {
+// lost is the end of the worker, p, or of its connection.
+func (m *held) lost(c *Conn, p *peer) {
 	m.mu.Lock()
 	if m.worker != c {
 		m.mu.Unlock()
+		p.close()
 		return
 	}
 	pid := m.pid
@@ -172,11 +173,13 @@ func (m *held) lost(c *Conn) {
 			m.mem.CountDeath()
 			m.s.log.Warn("the worker is gone", "mountpoint", m.mountpoint, "worker", pid, "deaths", m.mem.Deaths())
 		}
-		m.mem.SetDeath(m.blame())
-		m.orphan()
+		// How it died is not ours to know.
+		m.mem.SetDeath(false)
+		m.orphan(p)
 	}
 	m.mu.Unlock()
 	if gone {
+		p.close()
 		m.forget()
 	}
 	select {
@@ -185,45 +188,46 @@ func (m *held) lost(c *Conn) {
 	}
 }
 
-// blame is what the death says about the requests that the worker has left: how
-// it died is not ours to know. Called with mu held.
-func (m *held) blame() state.Death {
-	if m.drained {
-		return state.Blameless
-	}
-	return state.Unseen
-}
-
-// orphan waits for a worker, within the deadline, and for the end of the mount.
-// Called with mu held.
-func (m *held) orphan() {
+// orphan waits for a worker, within the deadline, and for the end of the mount. It
+// closes p, who was the worker: what that has kept is looked after when it is gone,
+// and not before. Called with mu held.
+func (m *held) orphan(p *peer) {
 	m.state = waiting
 	quit := make(chan struct{})
 	m.quit = quit
 	late := time.Now().Add(m.deadline)
-	dev, mem := m.dev, m.mem
+	dev, mem, store := m.dev, m.mem, m.store
 	m.watch.Go(func() {
-		for time.Now().Before(late) {
-			select {
-			case <-quit:
-				return
-			case <-time.After(min(goneStep, time.Until(late))):
-			}
-			if !Connected(dev.FD) {
-				m.found(quit)
-				return
-			}
-		}
-		m.s.log.Error("no worker in time: everything is answered with EIO", "mountpoint", m.mountpoint, "deadline", m.deadline)
-		m.mu.Lock()
-		if m.quit == quit {
-			m.state = failed
-		}
-		m.mu.Unlock()
-		if answerEIO(dev, mem, quit, m.s.log) {
+		t := startTending(m.s.tend, store, tendAfter, p.gone, m.s.log.With("mountpoint", m.mountpoint))
+		gone := m.outlast(late, dev, mem, quit)
+		t.stop()
+		p.close()
+		if gone {
 			m.found(quit)
 		}
 	})
+}
+
+// outlast waits until quit, or until the mount is gone. After the deadline
+// everything is answered with EIO.
+func (m *held) outlast(late time.Time, dev *fuse.Device, mem *state.Memory, quit <-chan struct{}) (gone bool) {
+	for time.Now().Before(late) {
+		select {
+		case <-quit:
+			return false
+		case <-time.After(min(goneStep, time.Until(late))):
+		}
+		if !Connected(dev.FD) {
+			return true
+		}
+	}
+	m.s.log.Error("no worker in time: everything is answered with EIO", "mountpoint", m.mountpoint, "deadline", m.deadline)
+	m.mu.Lock()
+	if m.quit == quit {
+		m.state = failed
+	}
+	m.mu.Unlock()
+	return answerEIO(dev, mem, quit, m.s.log)
 }
 
 // found is what the watch does when the mount is gone.

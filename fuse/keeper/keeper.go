@@ -52,6 +52,7 @@ type Keeper struct {
 	upgrade *upgrade
 	asked   *upgrade // for when a worker serves
 	stop    func()   // ends answering with EIO; nil: not doing it
+	tending *tending // nil: a worker has what is kept, or nobody has kept anything
 	trouble Trouble
 	failure error // of a mount that nobody has served
 }
@@ -138,6 +139,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // end waits for everything and lets go of it.
 func (k *Keeper) end() {
+	k.stopTending()
 	k.wg.Wait()
 	k.store.Close()
 	k.program.close()

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(LinkEnv) != "" {
 		os.Exit(work())
 	}
+	if path := os.Getenv(dialEnv); path != "" {
+		os.Exit(dialAndStay(path))
+	}
 	os.Exit(m.Run())
 }
 
@@ -54,6 +57,9 @@ func work() int {
 	}
 	if err := l.Prepared(); err != nil {
 		return 22
+	}
+	if _, err := use(j.Dir, unix.LOCK_SH); err != nil { // to its end
+		return 28
 	}
 	if j.has("refuses") {
 		l.End(errors.New("the brick is away"))
@@ -100,6 +106,7 @@ func work() int {
 // bench is a keeper whose workers are this program.
 type bench struct {
 	*testing.T
+	tend  Tend
 	dir   string
 	k     *Keeper
 	over  chan error
@@ -124,6 +131,7 @@ func (b *bench) run(ctx context.Context) {
 	b.k, err = New(Config{
 		Log: slog.New(slog.NewTextHandler(b.Output(), nil)), Program: p, Args: []string{"keeper.test"}, Output: os.Stderr, Job: j, Deadline: time.Minute,
 		Ready: func(missing []string) { b.ready <- missing }, Unmount: func() {}, Reopen: func() {},
+		Tend: b.tend,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -134,7 +142,12 @@ func (b *bench) run(ctx context.Context) {
 // start runs it until the first worker is ready, and returns that.
 func start(t *testing.T) (*bench, int) {
 	t.Helper()
-	b := newBench(t)
+	return newBench(t).start()
+}
+
+func (b *bench) start() (*bench, int) {
+	t := b.T
+	t.Helper()
 	b.run(t.Context())
 	select {
 	case m := <-b.ready:

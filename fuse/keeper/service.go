@@ -28,6 +28,7 @@ type Service struct {
 	log    *slog.Logger
 	lis    *net.UnixListener
 	notify *Notifier
+	tend   Tend
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex
@@ -36,9 +37,9 @@ type Service struct {
 }
 
 // NewService returns a Service that listens at path, with what an earlier
-// process of it had given to the service manager.
-func NewService(path string, notify *Notifier, given map[string][]int, log *slog.Logger) (*Service, error) {
-	s := &Service{log: log, notify: notify, mounts: map[string]*held{}, conns: map[*Conn]struct{}{}}
+// process of it had given to the service manager. tend may be nil.
+func NewService(path string, notify *Notifier, given map[string][]int, tend Tend, log *slog.Logger) (*Service, error) {
+	s := &Service{log: log, notify: notify, tend: tend, mounts: map[string]*held{}, conns: map[*Conn]struct{}{}}
 	lowerOOMScore()
 	sockets := given[ListenName]
 	delete(given, ListenName)
@@ -135,7 +136,7 @@ func (s *Service) restore(id string, store *Store) {
 	s.mounts[m.id] = m
 	s.log.Info("a mount from the service manager", "id", m.id, "mountpoint", m.mountpoint)
 	m.mu.Lock()
-	m.orphan()
+	m.orphan(nil) // its worker may live, and come
 	m.mu.Unlock()
 }
 
@@ -191,6 +192,7 @@ func (s *Service) end() {
 // attend serves one connection: a worker's life.
 func (s *Service) attend(c *Conn) {
 	var m *held
+	p := peerOf(c)
 	defer func() {
 		c.Close()
 		s.mu.Lock()
@@ -198,7 +200,9 @@ func (s *Service) attend(c *Conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 		if m != nil && !over {
-			m.lost(c)
+			m.lost(c, p)
+		} else {
+			p.close()
 		}
 	}()
 	for {

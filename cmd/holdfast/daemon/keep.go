@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/fuse"
 	"github.com/holdfast/holdfast/fuse/keeper"
+	"github.com/holdfast/holdfast/xlator/protocol/client"
 )
 
 // keeping is the process that keeps a mount: everything in it that is not
@@ -65,7 +66,7 @@ func Keep(ctx context.Context, cfg Config, ready func(Ready)) error {
 func (p *keeping) config(ready func(missing []string)) keeper.Config {
 	return keeper.Config{
 		Log: p.log, Args: workerArgs(p.mountpoint), Output: os.Stderr, Deadline: p.cfg.Options.RecoveryDeadline,
-		Mount: p.mount, Unmount: p.unmount, Ready: ready, Answer: p.answer, Reply: replyUpgrade, Reopen: p.reopen,
+		Mount: p.mount, Unmount: p.unmount, Ready: ready, Answer: p.answer, Reply: replyUpgrade, Reopen: p.reopen, Tend: client.Tend,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast/holdfast/cmd/holdfast/mountopt"
 	"github.com/holdfast/holdfast/fuse/keeper"
+	"github.com/holdfast/holdfast/xlator/protocol/client"
 )
 
 // KeepAll is a keeper service at a path, until ctx ends or a signal comes. The
@@ -38,7 +39,7 @@ func KeepAll(ctx context.Context, path, logFile, logLevel string) error {
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
-	s, err := keeper.NewService(path, notify, given, log)
+	s, err := keeper.NewService(path, notify, given, client.Tend, log)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,8 @@
 // Requests come back and attach to their calls, which are named by the kernel's
 // request and by what they ask for; what is open is adopted by base fd; locks are
 // recorded by the table's word (restore.go). When everybody knows what he has to
-// (xlator.Recovery), what nobody asks for is undone.
+// (xlator.Recovery), what nobody asks for is undone. Until there is a next process
+// the keeper receives what the brick sends ([Tend]).
 //
 // # Lock order
 //

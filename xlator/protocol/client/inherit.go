@@ -43,7 +43,7 @@ func (s *session) inherit() {
 	if !s.inherits() {
 		return
 	}
-	sock := s.kept.keptSocket()
+	sock := s.kept.lastSocket()
 	conn, err := rpc.Resume(s.mem, sock, s.options(s.set.Load()))
 	if err != nil {
 		s.log.Warn("the connection of the process before cannot be taken over", "err", err)

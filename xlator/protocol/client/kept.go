@@ -33,6 +33,11 @@ import (
 //	how locked files were seen last, 512 bytes each (lastseen.go)
 //	payloads of writes on their way (arena.go)
 const (
+	// Names with the keeper: keptBrick, something of the brick, what it is.
+	keptBrick  = "brick-"
+	keptMemory = "-memory"
+	keptSocket = "-socket"
+
 	keptMagic   = 0x494c4348 // "HCLI"
 	keptVersion = 1
 
@@ -69,7 +74,8 @@ func openKept(keeper xlator.Descriptors, k key) (*kept, error) {
 		return nil, nil
 	}
 	sum := sha256.Sum256([]byte(k.String()))
-	c := &kept{keeper: keeper, memory: fmt.Sprintf("brick-%x-memory", sum[:8]), socket: fmt.Sprintf("brick-%x-socket", sum[:8])}
+	name := fmt.Sprintf("%s%x", keptBrick, sum[:8])
+	c := &kept{keeper: keeper, memory: name + keptMemory, socket: name + keptSocket}
 	fd, ok, err := keeper.Kept(c.memory)
 	if err != nil {
 		return nil, fmt.Errorf("memory of an earlier process: %w", err)
@@ -197,19 +203,24 @@ func (c *kept) keepSocket(sock net.Conn) error {
 	return kerr
 }
 
-// keptSocket is the connection of the process before; nil if there is none.
-func (c *kept) keptSocket() net.Conn {
+// lastSocket is the connection of the process before; nil if there is none.
+func (c *kept) lastSocket() net.Conn {
 	fd, ok, err := c.keeper.Kept(c.socket)
 	if err != nil || !ok {
 		return nil
 	}
-	f := os.NewFile(uintptr(fd), "brick")
-	defer f.Close()
-	sock, err := net.FileConn(f)
+	sock, err := socketOf(fd)
 	if err != nil {
 		return nil
 	}
 	return sock
+}
+
+// socketOf takes the descriptor of a socket.
+func socketOf(fd int) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), "brick")
+	defer f.Close()
+	return net.FileConn(f)
 }
 
 // note records what of the brick the next process cannot ask for.
