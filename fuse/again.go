@@ -93,10 +93,10 @@ func (s *Session) placeInQueue(q *request) {
 // take makes a request of one that an earlier process has begun; nil if it is
 // not to be carried out again.
 func (r *recovery) take(f *found) *request {
-	tries, crashes := f.sl.entry.Try(r.s.mem.Crashed())
-	if crashes >= maxCrashes || tries >= maxTries {
+	deaths, crashes := f.sl.entry.Try(r.s.mem.Death())
+	if crashes >= maxCrashes || deaths >= maxDeaths {
 		r.s.log.Error("a request is answered EIO: process after process has died while it was carried out",
-			"op", opName(f.header().Opcode), "node", f.header().NodeId, "tries", tries, "crashes", crashes)
+			"op", opName(f.header().Opcode), "node", f.header().NodeId, "deaths", deaths, "crashes", crashes)
 		r.s.answerStatus(f.header().Unique, gofuse.EIO)
 		r.count(&r.rec.Poison, f)
 		f.sl.drop()

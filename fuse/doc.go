@@ -69,7 +69,8 @@
 // Session.Recover brings to an end what it finds: INTERRUPTs, replies, owed
 // writes in order, then the rest, all at once but for waits for locks, which
 // take their places in order. New requests are read after that. A request that
-// was there when process after process crashed is answered EIO.
+// was there when process after process crashed is answered EIO; for a process that
+// was killed from outside (state.Death) no request is blamed.
 //
 // Slots that fail their checks are not used. The kernel is asked once, before
 // the first read, to send again what it has no answer to (FUSE_NOTIFY_RESEND);

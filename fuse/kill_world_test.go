@@ -239,7 +239,7 @@ func (m *mortal) kill() {
 		m.Fatalf("the worker ended by itself: %v\n%s", m.cmd.ProcessState, m.logged())
 	}
 	m.kills++
-	m.mem.SetDeath(false)
+	m.mem.SetDeath(state.Blameless)
 }
 
 func killed(c *exec.Cmd) bool {

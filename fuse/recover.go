@@ -15,10 +15,12 @@ import (
 )
 
 const (
-	// maxCrashes is how many crashes in a row a request may be there for before
-	// it is suspected of causing them, and maxTries how many deaths of any kind.
+	// A request that was there at maxCrashes crashes in a row is given up, and so
+	// is one that was there at maxDeaths deaths which were crashes or may have
+	// been. Deaths by a signal from outside do not count: a request that waits for
+	// a brick is there at all of them.
 	maxCrashes = 3
-	maxTries   = 25
+	maxDeaths  = 25
 	// harmless is how long a process lives on with a request that is not
 	// suspected any more.
 	harmless = time.Second

@@ -190,17 +190,17 @@ func TestRequestThatKillsProcessesIsGivenUp(t *testing.T) {
 	}
 	crashing := statfs(1, 5000)
 	for range maxCrashes - 1 {
-		crashing.Try(true)
+		crashing.Try(state.Crash)
 	}
 	tired := statfs(2, 5002)
-	for range maxTries - 1 {
-		tired.Try(false)
+	for range maxDeaths - 1 {
+		tired.Try(state.Unseen)
 	}
 	young := statfs(3, 5004)
-	for range maxTries - 2 {
-		young.Try(false)
+	for range maxDeaths - 2 {
+		young.Try(state.Unseen)
 	}
-	l.mem.SetDeath(true)
+	l.mem.SetDeath(state.Crash)
 	k := before.successor(l.process())
 	got := k.replies(3)
 	if got[5000].Status != -int32(unix.EIO) || got[5002].Status != -int32(unix.EIO) || got[5004].Status != 0 {
@@ -212,17 +212,37 @@ func TestRequestThatKillsProcessesIsGivenUp(t *testing.T) {
 	l.nothingLeft(k)
 }
 
+// TestRequestIsNotBlamedForDeathsFromOutside, however many: it may just wait for a
+// brick.
+func TestRequestIsNotBlamedForDeathsFromOutside(t *testing.T) {
+	before := play(t, Options{}, nil)
+	l := leave(t)
+	e := l.request(1, 5000, message(opStatfs, 1, &gofuse.InHeader{}))
+	e.Try(state.Crash)
+	e.Try(state.Crash)
+	for range 10 * maxDeaths {
+		e.Try(state.Blameless)
+	}
+	l.mem.SetDeath(state.Blameless)
+	k := before.successor(l.process())
+	k.want(5000, 0)
+	if r := k.recovered; r.Poison != 0 || r.Again != 1 {
+		t.Errorf("%+v", r)
+	}
+	l.nothingLeft(k)
+}
+
 func TestWaitForALockIsNotSuspected(t *testing.T) {
 	before := play(t, Options{}, nil)
 	node, fh := before.create("f")
 	before.want(before.lock(opSetlk, node, fh, 1, unix.F_WRLCK), 0)
 	l := leave(t)
 	e := l.wait(1, 5000, node, fh, 2)
-	e.Try(true)
-	e.Try(true)
+	e.Try(state.Crash)
+	e.Try(state.Crash)
 	before.successor(l.process())
-	if tries, crashes := e.Try(true); tries != 1 || crashes != 1 {
-		t.Errorf("%d tries, %d crashes after it had its place", tries, crashes)
+	if deaths, crashes := e.Try(state.Crash); deaths != 1 || crashes != 1 {
+		t.Errorf("%d deaths, %d crashes after it had its place", deaths, crashes)
 	}
 }
 
@@ -233,13 +253,13 @@ func TestRequestThatAProcessLivesOnWithIsNotSuspected(t *testing.T) {
 	node, fh := before.create("f")
 	l := leave(t)
 	e := l.request(1, 5000, message(opRead, node, &gofuse.ReadIn{Fh: fh, Size: 1}))
-	e.Try(true)
-	e.Try(false)
+	e.Try(state.Crash)
+	e.Try(state.Unseen)
 	k := before.successor(l.process())
 	<-g.arrived
 	k.s.running.forgive() // which a timer does
-	if tries, crashes := e.Try(true); tries != 1 || crashes != 1 {
-		t.Errorf("%d tries, %d crashes", tries, crashes)
+	if deaths, crashes := e.Try(state.Crash); deaths != 1 || crashes != 1 {
+		t.Errorf("%d deaths, %d crashes", deaths, crashes)
 	}
 	if k.s.forgiving == nil {
 		t.Error("nothing would take the suspicion off it")

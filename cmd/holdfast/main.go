@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/command"
+	"github.com/holdfast/holdfast/xlator/all"
 )
 
-func main() { os.Exit(command.Main(os.Args)) }
+func main() { os.Exit(command.Main(os.Args, all.Find)) }

@@ -11,8 +11,8 @@ import (
 //	0    8  bits 0-7 kind, bits 8-31 mark (0x485446), 32-63 flags
 //	8    8  order: requests are numbered as they are read
 //	16   8  bits 0-31 where the request begins in the slot, 32-63 its length
-//	24   8  bits 0-31 how many processes have found it and tried to carry it
-//	        out, 32-63 how many of those were after a crash
+//	24   8  bits 0-31 how many processes have found it after a crash or a death
+//	        that nobody saw, 32-63 how many of those after a crash
 //	32  16  gfid that was chosen for what it makes
 //	48   8  which of the two intents counts: 0 none, 1, 2
 //	56  48  first intent
@@ -173,21 +173,25 @@ func (e *Entry) Unread(slot []byte) bool {
 	return at >= entrySize && at%8 == 0 && at <= len(slot)-8 && load(view[uint64](slot[at:])) == 0
 }
 
-// Try counts a process that has found the request and is about to carry it out
-// again, crashed if its predecessor died by itself and not by a signal from
-// outside. It returns how often that was. What an earlier process was about to
-// tell of write errors is forgotten: it did not.
-func (e *Entry) Try(crashed bool) (tries, crashes int) {
-	n := load(&e.tries) + 1
-	if crashed {
-		n += 1 << 32
+// Try is for a process that has found the request and is about to carry it out
+// again. It counts the death of its predecessor, if a request may have caused
+// that, and returns how often that was. What an earlier process was about to tell
+// of write errors is forgotten: it did not.
+func (e *Entry) Try(d Death) (deaths, crashes int) {
+	n := load(&e.tries)
+	switch d {
+	case Blameless:
+	case Crash:
+		n += 1<<32 + 1
+	default:
+		n++
 	}
 	store(&e.fh, 0)
 	store(&e.tries, n)
 	return int(uint32(n)), int(n >> 32)
 }
 
-// Forgive forgets the tries: the process has lived on with the request.
+// Forgive forgets the deaths: the process has lived on with the request.
 func (e *Entry) Forgive() { store(&e.tries, 0) }
 
 // File is the file that a WRITE is to, zero before SetFile.

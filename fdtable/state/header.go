@@ -27,7 +27,7 @@ const magic = uint64(0x3154534146444c48) // "HLDFAST1" in little-endian bytes
 //	120   8  time of the last recovery in nanoseconds
 //	128   8  workers that died without being asked to end
 //	136   8  damage: 1 after a check failed
-//	144   8  1: the last worker died by itself, not by a signal from outside
+//	144   8  how the last worker died: a Death
 //	152   8  slots that are Owed, or one more for each that was just becoming or
 //	         ceasing to be
 //	256 256  targets of INTERRUPTs that were read before their request (uniques)
@@ -43,7 +43,7 @@ type header struct {
 	enosys                   [2]uint64
 	recovered, recoveryNanos uint64
 	deaths, damage           uint64
-	crashed, owed            uint64
+	death, owed              uint64
 	_                        [12]uint64
 	early                    [32]uint64
 	_                        [64]uint64
@@ -122,20 +122,27 @@ func (m *Memory) SetFeatures(f uint64) { store(&m.header.features, f) }
 func (m *Memory) Deaths() uint64 { return load(&m.header.deaths) }
 func (m *Memory) CountDeath()    { store(&m.header.deaths, m.header.deaths+1) }
 
-// SetDeath records how the last worker died: crashed if by itself (an exit
-// status, a signal of its own making), not by a signal from outside. Called
-// while no worker lives. A request that is there at one crash after the other is
-// suspected of having caused them.
-func (m *Memory) SetDeath(crashed bool) {
-	var w uint64
-	if crashed {
-		w = 1
-	}
-	store(&m.header.crashed, w)
-}
+// Death is how a worker ended, as far as the requests that it left may have to
+// do with it.
+type Death uint64
 
-// Crashed is what SetDeath recorded.
-func (m *Memory) Crashed() bool { return load(&m.header.crashed) != 0 }
+const (
+	// Blameless: it was asked to end, or killed from outside. No request did that.
+	Blameless Death = iota
+	// Crash: it ended by itself (an exit status, a signal of its own making, want
+	// of memory).
+	Crash
+	// Unseen: nobody knows how.
+	Unseen
+)
+
+// SetDeath records how the last worker died. Called while no worker lives. A
+// request that is there at one crash after the other is suspected of having
+// caused them.
+func (m *Memory) SetDeath(d Death) { store(&m.header.death, uint64(d)) }
+
+// Death is what SetDeath recorded.
+func (m *Memory) Death() Death { return Death(load(&m.header.death)) }
 
 // Recovered is how many requests workers have found in slots, and how long the
 // last recovery took, in nanoseconds.

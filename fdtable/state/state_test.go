@@ -281,20 +281,23 @@ func TestTriesAreCountedAndForgiven(t *testing.T) {
 	e := EntryOf(c.Slot(0))
 	e.Admit(1, 512, 40)
 	e.SetCursor(5, 6)
-	for i, crashed := range []bool{false, true, true} {
-		if tries, crashes := e.Try(crashed); tries != i+1 || crashes != i {
-			t.Errorf("%d tries, %d crashes after %d", tries, crashes, i+1)
+	for i, d := range []Death{Unseen, Crash, Crash} {
+		if deaths, crashes := e.Try(d); deaths != i+1 || crashes != i {
+			t.Errorf("%d deaths, %d crashes after %d", deaths, crashes, i+1)
+		}
+		if deaths, crashes := e.Try(Blameless); deaths != i+1 || crashes != i {
+			t.Errorf("%d deaths, %d crashes after one that no request has caused", deaths, crashes)
 		}
 	}
 	if fh, _ := e.Cursor(); fh != 0 {
 		t.Error("the cursor of a reply that was never made is left")
 	}
 	e.Forgive()
-	if tries, crashes := e.Try(false); tries != 1 || crashes != 0 {
-		t.Errorf("%d tries, %d crashes after they were forgiven", tries, crashes)
+	if deaths, crashes := e.Try(Unseen); deaths != 1 || crashes != 0 {
+		t.Errorf("%d deaths, %d crashes after they were forgiven", deaths, crashes)
 	}
-	m.SetDeath(true)
-	if n, err := again(t, m); err != nil || !n.Crashed() {
+	m.SetDeath(Crash)
+	if n, err := again(t, m); err != nil || n.Death() != Crash {
 		t.Error("the next process does not know of the crash", err)
 	}
 }

@@ -160,7 +160,7 @@ func (k *Keeper) workerGone(h happening) {
 			k.trouble.Error = why
 		}
 	}
-	k.mem.SetDeath(death == Crashed)
+	k.mem.SetDeath(blame(death, h.exit))
 	if k.state.Trial {
 		k.upgrade.why = why
 	}

@@ -173,8 +173,7 @@ func (m *held) lost(c *Conn, p *peer) {
 			m.mem.CountDeath()
 			m.s.log.Warn("the worker is gone", "mountpoint", m.mountpoint, "worker", pid, "deaths", m.mem.Deaths())
 		}
-		// How it died is not ours to know.
-		m.mem.SetDeath(false)
+		m.mem.SetDeath(m.blame())
 		m.orphan(p)
 	}
 	m.mu.Unlock()
@@ -186,6 +185,15 @@ func (m *held) lost(c *Conn, p *peer) {
 	case m.free <- struct{}{}:
 	default:
 	}
+}
+
+// blame is what the death says about the requests that the worker has left: how
+// it died is not ours to know. Called with mu held.
+func (m *held) blame() state.Death {
+	if m.drained {
+		return state.Blameless
+	}
+	return state.Unseen
 }
 
 // orphan waits for a worker, within the deadline, and for the end of the mount. It

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast/fdtable/state"
 )
 
 // LinkEnv names the descriptor of a worker's connection to its keeper.
@@ -186,6 +188,17 @@ func (w *worker) death(state *os.ProcessState, err error) (Death, string) {
 		return Crashed, state.String() + ", perhaps for want of memory"
 	}
 	return Crashed, state.String()
+}
+
+// blame is what a death says about the requests that the worker has left.
+func blame(d Death, exit *os.ProcessState) state.Death {
+	switch {
+	case d == Crashed:
+		return state.Crash
+	case d == Killed && exit == nil:
+		return state.Unseen
+	}
+	return state.Blameless
 }
 
 // oomKills counts the processes that the kernel has killed for want of memory.

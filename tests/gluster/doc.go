@@ -10,7 +10,7 @@
 //	HOLDFAST_TEST_CUTS            connections lost under load
 //	HOLDFAST_TEST_LIES            wrong records of each kind that a brick sends
 //	HOLDFAST_TEST_KILLS           deaths of the worker under load (500 in a long run)
-//	HOLDFAST_TEST_LONG            1: all translators and the longest listings, too
+//	HOLDFAST_TEST_LONG            1: the longest listings, too
 //
 // It owns what each test makes: a lab, volfiles written by hand or glusterd's, mounts. All of it
 // is gone when the test ends. There are no locks, tests keep their mounts, and

@@ -3,7 +3,9 @@ package gluster_test
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
+	"time"
 )
 
 // lossy makes the loopback of this network namespace lose a part of the packets
@@ -25,16 +27,18 @@ table inet lossy {
 const alone = "HOLDFAST_TEST_NETNS"
 
 // inNetns runs the test in a network namespace of its own, whose loopback obeys
-// the rules, and reports whether this is the process there.
-func inNetns(t *testing.T, rules string) bool {
+// the rules, and reports whether this is the process there. It may take as long as
+// limit.
+func inNetns(t *testing.T, rules string, limit time.Duration) bool {
 	t.Helper()
 	if os.Getenv(alone) != "" {
 		return true
 	}
 	// That the rules did lose something is shown at the end.
 	script := `ip link set lo up && printf '%s' "$0" | nft -f - && "$@"; rc=$?; nft list ruleset; exit $rc`
-	cmd := exec.Command("timeout", "-k", "10", "240", "unshare", "--net", "sh", "-c", script, rules,
-		os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout", "220s")
+	late := strconv.Itoa(int((limit + 20*time.Second).Seconds()))
+	cmd := exec.Command("timeout", "-k", "10", late, "unshare", "--net", "sh", "-c", script, rules,
+		os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout", limit.String())
 	cmd.Env = append(os.Environ(), alone+"=1")
 	out, err := cmd.CombinedOutput()
 	if t.Logf("%s", out); err != nil {
@@ -46,7 +50,9 @@ func inNetns(t *testing.T, rules string) bool {
 // TestNoApplicationNoticesTheWorkersDeathOnALossyLine: what is sent stays in
 // parts in the socket for as long as TCP needs to have it on the other side.
 func TestNoApplicationNoticesTheWorkersDeathOnALossyLine(t *testing.T) {
-	if inNetns(t, lossy) {
-		deaths(t, 25)
+	const n = 25
+	limit := 3*time.Minute + time.Duration(asked(t, "HOLDFAST_TEST_KILLS", n))*2*time.Second
+	if inNetns(t, lossy, limit) {
+		deaths(t, n)
 	}
 }

@@ -30,13 +30,15 @@ func Children(pid int) (all []int) {
 
 // Workers sends SIGKILL to every worker that the keeper has now, and returns
 // pidfds of them, which the caller closes.
-func Workers(keeper int) (pidfds []int) {
+func Workers(keeper int) (pidfds []int) { return signal(keeper, unix.SIGKILL) }
+
+func signal(keeper int, sig unix.Signal) (pidfds []int) {
 	for _, pid := range Children(keeper) {
 		fd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {
 			continue
 		}
-		if parent(pid) == keeper && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
+		if parent(pid) == keeper && unix.PidfdSendSignal(fd, sig, nil, 0) == nil {
 			pidfds = append(pidfds, fd)
 			continue
 		}
@@ -55,9 +57,16 @@ func Now(keeper int) int {
 }
 
 // AndWait kills the workers and returns when they are dead.
-func AndWait(keeper int) error {
+func AndWait(keeper int) error { return wait(keeper, Workers(keeper)) }
+
+// Crash has the workers end as after a mistake of their own: the Go runtime
+// answers SIGABRT with an exit status. It returns when they are dead.
+func Crash(keeper int) error { return wait(keeper, signal(keeper, unix.SIGABRT)) }
+
+// wait waits for the end of the keeper's workers, and closes the pidfds.
+func wait(keeper int, pidfds []int) error {
 	var left error
-	for _, fd := range Workers(keeper) {
+	for _, fd := range pidfds {
 		n, err := 0, error(unix.EINTR)
 		for err == unix.EINTR { // the Go runtime signals its threads
 			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20_000)

@@ -14,6 +14,7 @@ import (
 )
 
 const (
+	holdfast     = "cmd/holdfast"
 	module       = "github.com/holdfast/holdfast"
 	buildTimeout = 5 * time.Minute
 )
@@ -54,7 +55,7 @@ func buildOnce(t testing.TB, pkg string, plain bool) string {
 // Binary is the holdfast program.
 func Binary(t testing.TB) string {
 	t.Helper()
-	return Build(t, "cmd/holdfast")
+	return Build(t, holdfast)
 }
 
 func build(pkg string, plain bool) (string, error) {

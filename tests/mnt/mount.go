@@ -56,7 +56,7 @@ func Mount(t testing.TB, src string, opts ...Option) *M {
 // refused must leave nothing behind; that is checked here.
 func TryMount(t testing.TB, src string, opts ...Option) (*M, error) {
 	t.Helper()
-	c := config{logLevel: "debug"}
+	c := config{logLevel: "debug", program: holdfast}
 	for _, o := range opts {
 		o(&c)
 	}
@@ -68,12 +68,9 @@ func TryMount(t testing.TB, src string, opts ...Option) (*M, error) {
 	if err := os.Chmod(base, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	bin := Binary
-	if c.plain {
-		bin = func(t testing.TB) string { return BuildPlain(t, "cmd/holdfast") }
-	}
+	bin := buildOnce(t, c.program, c.plain)
 	m := &M{
-		t: t, Source: src, bin: bin(t), base: base,
+		t: t, Source: src, bin: bin, base: base,
 		Dir: filepath.Join(base, "mnt"), log: filepath.Join(base, "holdfast.log"),
 		// By itself the race detector sleeps for a second at each program's end.
 		env: append(c.env, "GORACE=atexit_sleep_ms=10 log_path="+filepath.Join(base, "race")),

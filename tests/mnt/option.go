@@ -12,6 +12,7 @@ type config struct {
 	logLevel string
 	metrics  bool
 	plain    bool
+	program  string // main package
 	keeper   string // flag; empty: as the build has it
 }
 
@@ -43,6 +44,12 @@ func WithMetrics() Option {
 // Plain mounts with the program as users have it (BuildPlain).
 func Plain() Option {
 	return func(c *config) { c.plain = true }
+}
+
+// Program mounts with that main package of this module, which is holdfast with
+// something more, instead of cmd/holdfast.
+func Program(pkg string) Option {
+	return func(c *config) { c.program = pkg }
 }
 
 // Keeper has a keeper hold the mount, as users have it. It is so without asking,

@@ -3,6 +3,7 @@ package xlatortest
 import (
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/holdfast/holdfast/xlator"
 	"golang.org/x/sys/unix"
@@ -14,9 +15,10 @@ func directories(s *script) {
 	const files = 200
 	d := s.mkdir(s.root, "d")
 	sub := s.mkdir(d, "sub")
+	var made []*xlator.Inode
 	for n := range files {
 		rep, err := s.top.Mknod(s.call(), &xlator.MknodReq{MakeReq: s.make(d, fmt.Sprintf("file-%03d", n), 0o644), Type: xlator.TypeRegular})
-		s.entry("mknod", rep, err)
+		made = append(made, s.entry("mknod", rep, err))
 	}
 	fd := s.opendir(d)
 	for _, plus := range []bool{false, true} {
@@ -35,7 +37,8 @@ func directories(s *script) {
 		s.release(other)
 	}
 
-	// What is removed while listing is not listed twice and does not hide others.
+	// What is removed while listing is not listed twice and does not hide others. What
+	// changes is right where it is told.
 	half := s.piece(fd, 0, 1000, true)
 	if len(half) == 0 {
 		s.faultf("an empty first piece of a full folder")
@@ -45,12 +48,20 @@ func directories(s *script) {
 	for _, e := range half {
 		seen[e.Name] = true
 	}
+	s.pause(fd)
 	for n := 0; n < files; n += 2 {
 		s.unlink(d, fmt.Sprintf("file-%03d", n))
+	}
+	for n := 1; n < files; n += 8 {
+		rep, err := s.top.Setattr(s.call(), &xlator.SetattrReq{Inode: made[n], Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: 0o600}})
+		s.attrs("setattr", made[n], rep, err)
 	}
 	for _, e := range s.list(fd, half[len(half)-1].Offset, 1000, true) {
 		if seen[e.Name] {
 			s.faultf("%s is listed twice", e.Name)
+		}
+		if e.Inode != nil && e.Attr.Valid() && strings.HasPrefix(e.Name, "file-") {
+			s.agree("readdirp "+e.Name, e.Inode, e.Attr)
 		}
 		seen[e.Name] = true
 	}

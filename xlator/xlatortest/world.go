@@ -49,6 +49,9 @@ func NewWorld(t testing.TB, pool *xlator.Pool) *World {
 	return w
 }
 
+// T is the test that the World was made for.
+func (w *World) T() testing.TB { return w.t }
+
 func (w *World) notify(e xlator.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -11,15 +11,16 @@ import (
 
 	"github.com/holdfast/holdfast/cmd/holdfast/daemon"
 	"github.com/holdfast/holdfast/graph"
+	"github.com/holdfast/holdfast/xlator/all"
 )
 
 // run executes the command line in this process.
 func run(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	c := newRoot()
+	c := newRoot(all.Find)
 	if filepath.Base(args[0]) == helperName {
-		c = newMountHelper()
+		c = newMountHelper(all.Find)
 	}
 	c.SetArgs(args[1:])
 	c.SetOut(&out)

@@ -21,7 +21,7 @@ import (
 	"github.com/holdfast/holdfast/xlator/all"
 )
 
-func newGraph() *cobra.Command {
+func newGraph(types Types) *cobra.Command {
 	var format string
 	var asJSON bool
 	c := &cobra.Command{
@@ -42,7 +42,7 @@ func newGraph() *cobra.Command {
 			if !check {
 				return nil
 			}
-			cfg := graph.Config{Types: all.Find, Refused: all.Refused}
+			cfg := graph.Config{Types: types, Refused: all.Refused}
 			warnings, err := cfg.Check(f)
 			for _, w := range warnings {
 				fmt.Fprintln(c.ErrOrStderr(), "warning:", w)

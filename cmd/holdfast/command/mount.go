@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +24,7 @@ const helperName = "mount.holdfast"
 
 // mounting is one request to mount.
 type mounting struct {
+	types              Types
 	source, mountpoint string
 	options            []string // lists as after -o
 	foreground         bool
@@ -33,8 +35,8 @@ type mounting struct {
 	quiet              bool
 }
 
-func newMount() *cobra.Command {
-	m := &mounting{}
+func newMount(types Types) *cobra.Command {
+	m := &mounting{types: types}
 	var logFile, logLevel, metrics, kept string
 	var alone bool
 	c := &cobra.Command{
@@ -109,8 +111,8 @@ func asOption(name, value string) (string, error) {
 	return fmt.Sprintf(`%s="%s"`, name, value), nil
 }
 
-func newMountHelper() *cobra.Command {
-	m := &mounting{}
+func newMountHelper(types Types) *cobra.Command {
+	m := &mounting{types: types}
 	var noMtab, verbose bool
 	var namespace, fstype string
 	c := &cobra.Command{
@@ -170,7 +172,7 @@ func (m *mounting) run(ctx context.Context) error {
 		return nil
 	}
 	m.source, m.mountpoint = src.String(), mountpoint
-	cfg := configOf(m.source, m.mountpoint, opts)
+	cfg := configOf(m.types, m.source, m.mountpoint, opts)
 	cfg.Words, cfg.Sloppy = m.options, m.sloppy
 	if cfg.LogFile == "" && !m.foreground {
 		cfg.LogFile = daemon.LogPath(m.mountpoint)
@@ -212,21 +214,22 @@ func (m *mounting) runAdopt(ctx context.Context) error {
 	}
 	switch {
 	case isChild():
-		return runChild(ctx, cfg, adopt)
+		return runChild(ctx, cfg, m.becomeKeeper)
 	case m.foreground:
-		return mountFailed(adopt(ctx, cfg, func(r daemon.Ready) { fmt.Printf("%s has a keeper again\n", r.Mountpoint) }))
+		return mountFailed(m.becomeKeeper(ctx, cfg, func(r daemon.Ready) { fmt.Printf("%s has a keeper again\n", r.Mountpoint) }))
 	}
 	return mountFailed(m.background(ctx, cfg))
 }
 
-func adopt(ctx context.Context, cfg daemon.Config, ready func(daemon.Ready)) error {
-	return daemon.Adopt(ctx, cfg.Mountpoint, jobConfig, ready)
+func (m *mounting) becomeKeeper(ctx context.Context, cfg daemon.Config, ready func(daemon.Ready)) error {
+	job := func(b json.RawMessage) (daemon.Config, error) { return jobConfig(m.types, b) }
+	return daemon.Adopt(ctx, cfg.Mountpoint, job, ready)
 }
 
-func configOf(source, mountpoint string, opts mountopt.Options) daemon.Config {
+func configOf(types Types, source, mountpoint string, opts mountopt.Options) daemon.Config {
 	return daemon.Config{
 		Source: source, Mountpoint: mountpoint, Options: opts, LogFile: opts.LogFile,
-		Version: version().Version, Types: all.Find, Refused: all.Refused,
+		Version: version().Version, Types: types, Refused: all.Refused,
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/control"
+	"github.com/holdfast/holdfast/xlator"
 )
 
 // Exit codes of mount(8) and its helpers.
@@ -33,6 +34,9 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// Types finds a translator's type by its name in a volfile, or returns nil.
+type Types = func(name string) *xlator.Type
+
 // errSaid is an error that has been told already.
 var errSaid = errors.New("see the log")
 
@@ -46,13 +50,13 @@ func mountFailed(err error) error {
 
 // Main runs the command line and returns the exit code. The name it was called
 // by says whether it is mount(8)'s helper.
-func Main(args []string) int {
+func Main(args []string, types Types) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 	name := filepath.Base(args[0])
-	root := newRoot()
+	root := newRoot(types)
 	if name == helperName {
-		root = newMountHelper()
+		root = newMountHelper(types)
 	}
 	root.SetArgs(args[1:])
 	root.SetOut(os.Stdout)
@@ -81,14 +85,14 @@ func oneLine(name string, err error) string {
 	return name + ": " + strings.Join(lines, "; ")
 }
 
-func newRoot() *cobra.Command {
+func newRoot(types Types) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "holdfast",
 		Short:         "Mount volumes whose graph can be changed while applications work",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newMount(), newUmount(), newReload(), newSet(), newStatus(), newGraph(), newDump(), newUpgrade(), newKeeper(), newWorker(), newVersion())
+	root.AddCommand(newMount(types), newUmount(), newReload(), newSet(), newStatus(), newGraph(types), newDump(), newUpgrade(), newKeeper(), newWorker(types), newVersion())
 	return root
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // newWorker is what a keeper starts.
-func newWorker() *cobra.Command {
+func newWorker(types Types) *cobra.Command {
 	return &cobra.Command{
 		Use:    "worker MOUNTPOINT",
 		Short:  "Serve a mount for a keeper, which starts this itself",
@@ -26,7 +26,7 @@ func newWorker() *cobra.Command {
 				return err
 			}
 			syscall.Umask(0)
-			cfg, err := jobConfig(start.Job)
+			cfg, err := jobConfig(types, start.Job)
 			if err != nil {
 				link.End(err)
 				return err
@@ -40,7 +40,7 @@ func newWorker() *cobra.Command {
 }
 
 // jobConfig reads a mount's command line as the keeper passes it on.
-func jobConfig(b json.RawMessage) (daemon.Config, error) {
+func jobConfig(types Types, b json.RawMessage) (daemon.Config, error) {
 	var j daemon.Job
 	if err := json.Unmarshal(b, &j); err != nil {
 		return daemon.Config{}, fmt.Errorf("what is to be mounted: %w", err)
@@ -49,7 +49,7 @@ func jobConfig(b json.RawMessage) (daemon.Config, error) {
 	if err != nil {
 		return daemon.Config{}, err
 	}
-	cfg := configOf(j.Source, j.Mountpoint, opts)
+	cfg := configOf(types, j.Source, j.Mountpoint, opts)
 	cfg.Words, cfg.Sloppy, cfg.LogFile, cfg.Detached = j.Options, j.Sloppy, j.LogFile, j.Detached
 	if cfg.LogFile != "" && !filepath.IsAbs(cfg.LogFile) {
 		return cfg, fmt.Errorf("log %s: not an absolute path", cfg.LogFile)

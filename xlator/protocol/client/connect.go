@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"syscall"
 	"time"
@@ -187,9 +188,9 @@ func (s *session) options(set *settings) rpc.Options {
 	return o
 }
 
-// maxDeaths is above what the bridge allows: it knows better which request is to
-// blame for the death of a process.
-const maxDeaths = 64
+// maxDeaths leaves it to the bridge which request is to blame for the deaths of
+// processes: it knows how they died.
+const maxDeaths = math.MaxInt
 
 // firstPatience is how long the first graph of a mount waits for a brick that
 // does not run: it may just be starting.
