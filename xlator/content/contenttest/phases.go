@@ -43,7 +43,7 @@ func Phases(t *testing.T, s Subject) {
 				g.Wait(t)
 				w.Phase.Set(across.to)
 				close(g.Open)
-				xlatortest.Ended(w.T, read)
+				xlatortest.Ended(w.T(), read)
 				w.Phase.Set(xlator.PhaseServing)
 				seen("an answer on its way while the phase changed")
 			}
@@ -83,7 +83,7 @@ func Events(t *testing.T, s Subject) {
 			w.PutBelow(fd, s.Base, Fill(99, 5000))
 			w.Tell(event(fd.Inode().GFID()))
 			close(g.Open)
-			xlatortest.Ended(w.T, read)
+			xlatortest.Ended(w.T(), read)
 			for range 3 {
 				s.right(w, fd, "an answer that was on its way")
 			}

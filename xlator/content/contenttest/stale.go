@@ -62,7 +62,7 @@ func Stale(t *testing.T, s Subject) {
 		}
 	}
 	right := func(w *World, fd *xlator.FD) {
-		w.T.Helper()
+		w.T().Helper()
 		for range 3 { // whatever is asked for after the change may be kept
 			s.right(w, fd, "after the change")
 		}
@@ -82,7 +82,7 @@ func Stale(t *testing.T, s Subject) {
 		g.Wait(t)
 		w.Must(c.Do(w, fd, s.Base))
 		close(g.Open)
-		xlatortest.Ended(w.T, read)
+		xlatortest.Ended(w.T(), read)
 		right(w, fd)
 	})
 	for _, after := range []bool{false, true} {
@@ -94,7 +94,7 @@ func Stale(t *testing.T, s Subject) {
 			s.Warm(w, fd)
 			w.Read(fd, s.Base, 20000)
 			close(g.Open)
-			xlatortest.Ended(w.T, change)
+			xlatortest.Ended(w.T(), change)
 			right(w, fd)
 		})
 	}
@@ -106,9 +106,9 @@ func Stale(t *testing.T, s Subject) {
 		change := xlatortest.Async(func() { w.Must(c.Do(w, fd, s.Base)) })
 		g.Wait(t)
 		close(r.Open)
-		xlatortest.Ended(w.T, read)
+		xlatortest.Ended(w.T(), read)
 		close(g.Open)
-		xlatortest.Ended(w.T, change)
+		xlatortest.Ended(w.T(), change)
 		right(w, fd)
 	})
 	each("change ends in the middle of a read", func(t *testing.T, w *World, fd *xlator.FD, c Change) {
@@ -120,9 +120,9 @@ func Stale(t *testing.T, s Subject) {
 		read := xlatortest.Async(func() { s.Fetch(w, fd) })
 		r.Wait(t)
 		close(g.Open)
-		xlatortest.Ended(w.T, change)
+		xlatortest.Ended(w.T(), change)
 		close(r.Open)
-		xlatortest.Ended(w.T, read)
+		xlatortest.Ended(w.T(), read)
 		right(w, fd)
 	})
 }

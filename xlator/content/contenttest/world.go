@@ -1,7 +1,6 @@
 package contenttest
 
 import (
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +20,7 @@ type Subject struct {
 	// Leaf makes the brick.
 	Leaf xlatortest.Leaf
 	// Between, if not nil, puts something between the probe and the brick.
-	Between func(*World, xlator.Fops) xlator.Fops
+	Between func(*xlatortest.World, xlator.Fops) xlator.Fops
 	// Base is where the part of the file begins that is changed and read.
 	Base int64
 	// Warm has the subject keep what it can of the file f; it must then answer a
@@ -44,9 +43,9 @@ func (s *Subject) open(w *World) *xlator.FD {
 
 // right demands that a read gives what the brick has.
 func (s *Subject) right(w *World, fd *xlator.FD, what string) {
-	w.T.Helper()
+	w.T().Helper()
 	if got, want := w.Read(fd, s.Base, 20000), w.Truth(fd, s.Base, 20000); got != want {
-		w.T.Errorf("%s: read %d bytes, the brick has %d, or others", what, len(got), len(want))
+		w.T().Errorf("%s: read %d bytes, the brick has %d, or others", what, len(got), len(want))
 	}
 }
 
@@ -61,52 +60,21 @@ func (s *Subject) byRead() {
 
 // World is the subject above a probe above a brick.
 type World struct {
-	*xlatortest.World
-	T     testing.TB
-	X     xlator.Fops // the subject
-	P     *xlatortest.Probe
-	Leaf  xlator.Fops
-	Root  *xlator.Inode
-	Clock atomic.Int64 // nanoseconds; the subject's
-	typ   *xlator.Type
-	base  uint64
+	*xlatortest.Stack[xlator.Fops]
 	mtime int64
 }
 
 // Build makes a World that serves.
 func (s Subject) Build(t testing.TB) *World {
 	t.Helper()
-	w := &World{World: xlatortest.NewWorld(t, nil), T: t, typ: s.Type}
-	w.Leaf = s.Leaf(w.World, t.TempDir())
-	below := w.Leaf
-	if s.Between != nil {
-		below = s.Between(w, below)
-	}
-	w.P = xlatortest.NewProbe(t, below)
-	typ := *s.Type
-	typ.New = func(e *xlator.Env) (xlator.Fops, error) {
-		return s.New(e, func() time.Duration { return time.Duration(w.Clock.Load()) })
-	}
-	w.X = w.Add(&typ, s.Options, w.P)
-	w.Start()
-	w.Root = w.World.Root(w.X)
-	return w
-}
-
-// Must fails the test.
-func (w *World) Must(err error) {
-	w.T.Helper()
-	if err != nil {
-		w.T.Fatal(err)
-	}
+	return &World{Stack: xlatortest.Plan[xlator.Fops]{Type: s.Type, New: s.New, Options: s.Options, Leaf: s.Leaf, Between: s.Between}.Build(t)}
 }
 
 // Create makes a file with that content, by another client.
 func (w *World) Create(name string, data []byte) *xlator.Inode {
-	w.T.Helper()
-	w.base++
+	w.T().Helper()
 	rep, err := w.Leaf.Create(xlator.Internal(), &xlator.CreateReq{
-		MakeReq: xlator.MakeReq{Parent: w.Root, Name: name, GFID: xlator.NewGFID(), Mode: 0o644}, Flags: unix.O_RDWR, Base: w.base})
+		MakeReq: xlator.MakeReq{Parent: w.Root, Name: name, GFID: xlator.NewGFID(), Mode: 0o644}, Flags: unix.O_RDWR, Base: w.NextBase()})
 	w.Must(err)
 	w.PutBelow(rep.FD, 0, data)
 	w.Leaf.Release(rep.FD)
@@ -116,7 +84,7 @@ func (w *World) Create(name string, data []byte) *xlator.Inode {
 // PutBelow writes as another client, and sees to it that the time of change is
 // another one, however coarse the brick's clock.
 func (w *World) PutBelow(fd *xlator.FD, off int64, data []byte) {
-	w.T.Helper()
+	w.T().Helper()
 	_, err := w.Leaf.Writev(xlator.Internal(), &xlator.WritevReq{FD: fd, Offset: off, Payload: xlator.Payload{Bytes: data}})
 	w.Must(err)
 	w.mtime++
@@ -126,9 +94,8 @@ func (w *World) PutBelow(fd *xlator.FD, off int64, data []byte) {
 
 // Open opens through the subject.
 func (w *World) Open(i *xlator.Inode, flags uint32) *xlator.FD {
-	w.T.Helper()
-	w.base++
-	rep, err := w.X.Open(xlator.Internal(), &xlator.OpenReq{Inode: i, Flags: flags, Base: w.base})
+	w.T().Helper()
+	rep, err := w.X.Open(xlator.Internal(), &xlator.OpenReq{Inode: i, Flags: flags, Base: w.NextBase()})
 	w.Must(err)
 	return rep.FD
 }
@@ -141,7 +108,7 @@ func (w *World) Release(fd *xlator.FD) {
 
 // Lookup looks a name in the root up through the subject.
 func (w *World) Lookup(name string) *xlator.LookupRep {
-	w.T.Helper()
+	w.T().Helper()
 	rep, err := w.X.Lookup(xlator.Internal(), &xlator.LookupReq{Parent: w.Root, Name: name})
 	w.Must(err)
 	return rep
@@ -149,7 +116,7 @@ func (w *World) Lookup(name string) *xlator.LookupRep {
 
 // Read reads through the subject.
 func (w *World) Read(fd *xlator.FD, off int64, size int) string {
-	w.T.Helper()
+	w.T().Helper()
 	rep, err := w.X.Readv(xlator.Internal(), &xlator.ReadvReq{FD: fd, Offset: off, Size: size, Flags: fd.Flags()})
 	w.Must(err)
 	return string(rep.Data)
@@ -157,7 +124,7 @@ func (w *World) Read(fd *xlator.FD, off int64, size int) string {
 
 // Truth is what the brick has.
 func (w *World) Truth(fd *xlator.FD, off int64, size int) string {
-	w.T.Helper()
+	w.T().Helper()
 	rep, err := w.Leaf.Readv(xlator.Internal(), &xlator.ReadvReq{FD: fd, Offset: off, Size: size, Flags: fd.Flags()})
 	w.Must(err)
 	return string(rep.Data)
@@ -170,21 +137,12 @@ func (w *World) Asked(fop xlator.Fop, f func()) int64 {
 
 // Cached reports whether a read is answered from memory.
 func (w *World) Cached(fd *xlator.FD, off int64, size int) bool {
-	w.T.Helper()
+	w.T().Helper()
 	return w.Asked(xlator.FopReadv, func() { w.Read(fd, off, size) }) == 0
 }
 
 // Tell has the subject hear of an event below.
 func (w *World) Tell(e xlator.Event) { w.X.(xlator.Listener).Notified(w.P, e) }
-
-// Pass lets time go by.
-func (w *World) Pass(d time.Duration) { w.Clock.Add(int64(d)) }
-
-// Reconfigure puts options in force, the others at their defaults.
-func (w *World) Reconfigure(opts map[string]string) {
-	w.T.Helper()
-	w.Must(w.X.(xlator.Reconfigurer).Reconfigure(xlatortest.Values(w.T, w.typ, opts)))
-}
 
 // Fill is n bytes that differ by seed and place.
 func Fill(seed byte, n int) []byte {

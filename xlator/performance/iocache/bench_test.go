@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/xlator"
-	ct "github.com/holdfast/holdfast/xlator/content/contenttest"
 	"github.com/holdfast/holdfast/xlator/debug/delaygen"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
 // BenchmarkReadAgain reads a file of 8 MiB over and over, 128 KiB at a time, from a
@@ -21,9 +21,7 @@ func BenchmarkReadAgain(b *testing.B) {
 	}{{"io-cache", nil}, {"without", map[string]string{"pass-through": "on"}}} {
 		b.Run(c.name, func(b *testing.B) {
 			s := subject(c.opts)
-			s.Between = func(w *ct.World, leaf xlator.Fops) xlator.Fops {
-				return w.Add(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "1000", "enable": "readv,fstat"}, leaf)
-			}
+			s.Between = xlatortest.Above(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "1000", "enable": "readv,fstat"})
 			w := s.Build(b)
 			const size, step = 8 << 20, 128 << 10
 			fd := open(w, "f", size, unix.O_RDONLY)

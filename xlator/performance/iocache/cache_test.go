@@ -24,7 +24,7 @@ func subject(opts map[string]string) ct.Subject {
 
 func onWriteBehind(opts map[string]string) ct.Subject {
 	s := subject(opts)
-	s.Between = func(w *ct.World, leaf xlator.Fops) xlator.Fops { return w.Add(writebehind.Type(), nil, leaf) }
+	s.Between = xlatortest.Above(writebehind.Type(), nil)
 	return s
 }
 
@@ -54,7 +54,7 @@ func TestReadsAreAsWithoutCache(t *testing.T) {
 // open makes a file of that many bytes and opens it.
 func open(w *ct.World, name string, size int, flags uint32) *xlator.FD {
 	fd := w.Open(w.Create(name, ct.Fill(1, size)), flags)
-	w.T.Cleanup(func() { w.X.Release(fd) })
+	w.T().Cleanup(func() { w.X.Release(fd) })
 	return fd
 }
 

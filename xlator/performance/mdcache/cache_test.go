@@ -22,10 +22,10 @@ func TestAttributesAreAnsweredFromMemoryUntilTheTimeout(t *testing.T) {
 	if w.stat(i) != w.truth(i) {
 		t.Error("not what the child says")
 	}
-	n := w.asked(xlator.FopFstat, func() { _, err := w.x.Fstat(ctx, &xlator.FstatReq{FD: fd}); w.must(err) })
+	n := w.asked(xlator.FopFstat, func() { _, err := w.X.Fstat(ctx, &xlator.FstatReq{FD: fd}); w.Must(err) })
 	n += w.asked(xlator.FopLookup, func() {
-		rep, err := w.x.Lookup(ctx, &xlator.LookupReq{GFID: i.GFID()})
-		w.must(err)
+		rep, err := w.X.Lookup(ctx, &xlator.LookupReq{GFID: i.GFID()})
+		w.Must(err)
 		if rep.Inode != i || rep.Attr != w.truth(i) {
 			t.Errorf("lookup by gfid: %+v", rep)
 		}
@@ -33,11 +33,11 @@ func TestAttributesAreAnsweredFromMemoryUntilTheTimeout(t *testing.T) {
 	if n != 0 {
 		t.Errorf("the child was asked %d times", n)
 	}
-	w.clock.Add(int64(time.Second) - 1)
+	w.Pass(time.Second - 1)
 	if !w.cached(i) {
 		t.Error("asked before the timeout")
 	}
-	w.clock.Add(1)
+	w.Pass(1)
 	if w.cached(i) {
 		t.Error("answered after the timeout")
 	}
@@ -45,13 +45,13 @@ func TestAttributesAreAnsweredFromMemoryUntilTheTimeout(t *testing.T) {
 		t.Error("the new answer was not kept")
 	}
 	// The age counts from when it was asked for, not from when it came.
-	w.clock.Add(int64(time.Hour))
-	g := w.p.Gate(xlator.FopStat, true)
+	w.Pass(time.Hour)
+	g := w.P.Gate(xlator.FopStat, true)
 	done := xlatortest.Async(func() { w.stat(i) })
 	g.Wait(t)
-	w.clock.Add(int64(time.Second))
+	w.Pass(time.Second)
 	close(g.Open)
-	xlatortest.Ended(w.t, done)
+	xlatortest.Ended(w.T(), done)
 	if w.cached(i) {
 		t.Error("an answer that took a second was used")
 	}
@@ -64,31 +64,31 @@ func TestAnswersWithAttributesAreKept(t *testing.T) {
 	i := fd.Inode()
 	set := xlator.Setattr{Mask: xlator.SetMode, Mode: 0o600}
 	for name, op := range map[string]func() error{
-		"lookup":    func() error { _, err := w.x.Lookup(ctx, &xlator.LookupReq{Parent: w.root, Name: "f"}); return err },
-		"gfid":      func() error { _, err := w.x.Lookup(ctx, &xlator.LookupReq{GFID: i.GFID()}); return err },
-		"fstat":     func() error { _, err := w.x.Fstat(ctx, &xlator.FstatReq{FD: fd}); return err },
-		"fsync":     func() error { _, err := w.x.Fsync(ctx, &xlator.FsyncReq{FD: fd}); return err },
-		"setattr":   func() error { _, err := w.x.Setattr(ctx, &xlator.SetattrReq{Inode: i, Setattr: set}); return err },
-		"fsetattr":  func() error { _, err := w.x.Fsetattr(ctx, &xlator.FsetattrReq{FD: fd, Setattr: set}); return err },
-		"truncate":  func() error { _, err := w.x.Truncate(ctx, &xlator.TruncateReq{Inode: i, Size: 7}); return err },
-		"ftruncate": func() error { _, err := w.x.Ftruncate(ctx, &xlator.FtruncateReq{FD: fd, Size: 8}); return err },
-		"fallocate": func() error { _, err := w.x.Fallocate(ctx, &xlator.FallocateReq{FD: fd, Len: 100}); return err },
+		"lookup":    func() error { _, err := w.X.Lookup(ctx, &xlator.LookupReq{Parent: w.Root, Name: "f"}); return err },
+		"gfid":      func() error { _, err := w.X.Lookup(ctx, &xlator.LookupReq{GFID: i.GFID()}); return err },
+		"fstat":     func() error { _, err := w.X.Fstat(ctx, &xlator.FstatReq{FD: fd}); return err },
+		"fsync":     func() error { _, err := w.X.Fsync(ctx, &xlator.FsyncReq{FD: fd}); return err },
+		"setattr":   func() error { _, err := w.X.Setattr(ctx, &xlator.SetattrReq{Inode: i, Setattr: set}); return err },
+		"fsetattr":  func() error { _, err := w.X.Fsetattr(ctx, &xlator.FsetattrReq{FD: fd, Setattr: set}); return err },
+		"truncate":  func() error { _, err := w.X.Truncate(ctx, &xlator.TruncateReq{Inode: i, Size: 7}); return err },
+		"ftruncate": func() error { _, err := w.X.Ftruncate(ctx, &xlator.FtruncateReq{FD: fd, Size: 8}); return err },
+		"fallocate": func() error { _, err := w.X.Fallocate(ctx, &xlator.FallocateReq{FD: fd, Len: 100}); return err },
 		"link": func() error {
-			_, err := w.x.Link(ctx, &xlator.LinkReq{Inode: i, Parent: w.root, Name: "l"})
+			_, err := w.X.Link(ctx, &xlator.LinkReq{Inode: i, Parent: w.Root, Name: "l"})
 			return err
 		},
 		"readdirp": func() error {
-			d, err := w.x.Opendir(ctx, &xlator.OpenReq{Inode: w.root, Flags: unix.O_DIRECTORY, Base: 99})
+			d, err := w.X.Opendir(ctx, &xlator.OpenReq{Inode: w.Root, Flags: unix.O_DIRECTORY, Base: 99})
 			if err != nil {
 				return err
 			}
-			defer w.x.Release(d.FD)
-			_, err = w.x.Readdirp(ctx, &xlator.ReaddirReq{FD: d.FD, Size: 1 << 16})
+			defer w.X.Release(d.FD)
+			_, err = w.X.Readdirp(ctx, &xlator.ReaddirReq{FD: d.FD, Size: 1 << 16})
 			return err
 		},
 	} {
-		w.clock.Add(int64(time.Hour))
-		w.must(op())
+		w.Pass(time.Hour)
+		w.Must(op())
 		if !w.cached(i) {
 			t.Errorf("%s: its attributes were not kept", name)
 		}
@@ -96,9 +96,9 @@ func TestAnswersWithAttributesAreKept(t *testing.T) {
 			t.Errorf("%s: not what the child says", name)
 		}
 	}
-	w.clock.Add(int64(time.Hour))
+	w.Pass(time.Hour)
 	w.create("g")
-	if !w.cached(w.root) || w.stat(w.root) != w.truth(w.root) {
+	if !w.cached(w.Root) || w.stat(w.Root) != w.truth(w.Root) {
 		t.Error("the parent's attributes after a create were not kept")
 	}
 }
@@ -106,16 +106,16 @@ func TestAnswersWithAttributesAreKept(t *testing.T) {
 func TestOptionsTakeEffectAtOnce(t *testing.T) {
 	w := build(t, nil)
 	i := w.create("f").Inode()
-	w.reconfigure(map[string]string{"md-cache-timeout": "10"})
+	w.Reconfigure(map[string]string{"md-cache-timeout": "10"})
 	if w.cached(i) {
 		t.Error("answered with what was kept under other options")
 	}
-	w.clock.Add(int64(9 * time.Second))
+	w.Pass(9 * time.Second)
 	if !w.cached(i) {
 		t.Error("asked before the new timeout")
 	}
 	for _, opts := range []map[string]string{{"md-cache-timeout": "0"}, {"pass-through": "on"}} {
-		w.reconfigure(opts)
+		w.Reconfigure(opts)
 		w.stat(i)
 		if w.cached(i) {
 			t.Errorf("%v: answered from memory", opts)
@@ -146,13 +146,13 @@ func TestTransparentGraphNeitherAnswersNorKeeps(t *testing.T) {
 		// An answer on its way while the phase changes belongs to neither.
 		for _, across := range []struct{ from, to xlator.PhaseName }{{xlator.PhaseServing, phase}, {phase, xlator.PhaseServing}} {
 			w.Phase.Set(across.from)
-			w.clock.Add(int64(time.Hour))
-			g := w.p.Gate(xlator.FopStat, true)
+			w.Pass(time.Hour)
+			g := w.P.Gate(xlator.FopStat, true)
 			done := xlatortest.Async(func() { w.stat(i) })
 			g.Wait(t)
 			w.Phase.Set(across.to)
 			close(g.Open)
-			xlatortest.Ended(w.t, done)
+			xlatortest.Ended(w.T(), done)
 			w.Phase.Set(xlator.PhaseServing)
 			if w.cached(i) {
 				t.Errorf("kept across a change from %v to %v", across.from, across.to)
@@ -167,16 +167,16 @@ func TestChangeThatBeganWhileSettlingCounts(t *testing.T) {
 	w := build(t, nil)
 	fd := w.create("f")
 	w.Phase.Set(xlator.PhaseSettling)
-	g := w.p.Gate(xlator.FopFtruncate, false)
+	g := w.P.Gate(xlator.FopFtruncate, false)
 	done := xlatortest.Async(func() {
-		_, err := w.x.Ftruncate(xlator.Internal(), &xlator.FtruncateReq{FD: fd, Size: 10})
-		w.must(err)
+		_, err := w.X.Ftruncate(xlator.Internal(), &xlator.FtruncateReq{FD: fd, Size: 10})
+		w.Must(err)
 	})
 	g.Wait(t)
 	w.Phase.Set(xlator.PhaseServing)
 	w.stat(fd.Inode())
 	close(g.Open)
-	xlatortest.Ended(w.t, done)
+	xlatortest.Ended(w.T(), done)
 	if a := w.stat(fd.Inode()); a.Size != 10 {
 		t.Errorf("size %d", a.Size)
 	}
@@ -192,10 +192,10 @@ func TestFailedRemovalForgetsEverything(t *testing.T) {
 		w := build(t, nil)
 		i := w.create("f").Inode()
 		other := w.create("other").Inode()
-		g := w.p.Gate(xlator.FopUnlink, true)
+		g := w.P.Gate(xlator.FopUnlink, true)
 		g.Err = c.err
 		close(g.Open)
-		if _, err := w.x.Unlink(xlator.Internal(), &xlator.UnlinkReq{Parent: w.root, Name: "f"}); err == nil {
+		if _, err := w.X.Unlink(xlator.Internal(), &xlator.UnlinkReq{Parent: w.Root, Name: "f"}); err == nil {
 			t.Fatal("it did not fail")
 		}
 		if w.cached(other) != c.keep {
@@ -210,8 +210,8 @@ func TestFailedRemovalForgetsEverything(t *testing.T) {
 func TestLockLooksAgain(t *testing.T) {
 	w := build(t, nil)
 	fd := w.create("f")
-	_, err := w.x.Lk(xlator.Internal(), &xlator.LkReq{FD: fd, Cmd: xlator.LkSet, Lock: xlator.Lock{Type: unix.F_WRLCK, End: 10, Owner: 1}})
-	w.must(err)
+	_, err := w.X.Lk(xlator.Internal(), &xlator.LkReq{FD: fd, Cmd: xlator.LkSet, Lock: xlator.Lock{Type: unix.F_WRLCK, End: 10, Owner: 1}})
+	w.Must(err)
 	if w.cached(fd.Inode()) {
 		t.Error("answered from before the lock was taken")
 	}
@@ -221,7 +221,7 @@ func TestHitAllocatesTheReplyOnly(t *testing.T) {
 	w := build(t, nil)
 	i := w.create("f").Inode()
 	ctx, req := xlator.Internal(), &xlator.StatReq{Inode: i}
-	if n := testing.AllocsPerRun(1000, func() { w.x.Stat(ctx, req) }); n > 1 {
+	if n := testing.AllocsPerRun(1000, func() { w.X.Stat(ctx, req) }); n > 1 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -230,10 +230,10 @@ func TestDumpCounts(t *testing.T) {
 	w := build(t, nil)
 	i := w.create("f").Inode()
 	w.stat(i)
-	w.clock.Add(int64(time.Hour))
+	w.Pass(time.Hour)
 	w.stat(i)
-	text, err := json.Marshal(w.x.Dump())
-	w.must(err)
+	text, err := json.Marshal(w.X.Dump())
+	w.Must(err)
 	// Kept: the root by its lookup, the file and the root by the create, the stat.
 	want := `{"hits":1,"kept":4,"misses":1,"refused":0,"xattr_hits":0,"xattr_misses":0}`
 	if string(text) != want {
@@ -253,7 +253,7 @@ func BenchmarkStat(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				ctx, req := xlator.Internal(), &xlator.StatReq{Inode: i}
 				for pb.Next() {
-					w.x.Stat(ctx, req)
+					w.X.Stat(ctx, req)
 				}
 			})
 		})

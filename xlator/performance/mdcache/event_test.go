@@ -23,14 +23,14 @@ func TestEventsAreHeard(t *testing.T) {
 			i := w.create("f").Inode()
 			other := w.create("other").Inode()
 			elsewhere := func(mode uint32) {
-				_, err := w.leaf.Setattr(xlator.Internal(), &xlator.SetattrReq{Inode: i, Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: mode}})
-				w.must(err)
-				if !w.x.Notified(w.p, event(i.GFID())) {
+				_, err := w.Leaf.Setattr(xlator.Internal(), &xlator.SetattrReq{Inode: i, Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: mode}})
+				w.Must(err)
+				if !w.X.Notified(w.P, event(i.GFID())) {
 					t.Error("its parents are not told")
 				}
 			}
 			get := func() error {
-				_, err := w.x.Getxattr(xlator.Internal(), &xlator.GetxattrReq{Inode: i, Name: "user.x"})
+				_, err := w.X.Getxattr(xlator.Internal(), &xlator.GetxattrReq{Inode: i, Name: "user.x"})
 				return err
 			}
 			if xlator.Errno(get()) != unix.ENODATA || !w.cached(i) || !w.cached(other) {
@@ -38,8 +38,8 @@ func TestEventsAreHeard(t *testing.T) {
 			}
 			d := &xlator.Dict{}
 			d.SetBytes("user.x", []byte("1"))
-			_, err := w.leaf.Setxattr(xlator.Internal(), &xlator.SetxattrReq{Inode: i, Xattrs: d})
-			w.must(err)
+			_, err := w.Leaf.Setxattr(xlator.Internal(), &xlator.SetxattrReq{Inode: i, Xattrs: d})
+			w.Must(err)
 			elsewhere(0o600)
 			w.right(i)
 			if err := get(); err != nil {
@@ -49,12 +49,12 @@ func TestEventsAreHeard(t *testing.T) {
 				t.Error("another file was forgotten as well")
 			}
 			elsewhere(0o601)
-			g := w.p.Gate(xlator.FopStat, true)
+			g := w.P.Gate(xlator.FopStat, true)
 			done := xlatortest.Async(func() { w.stat(i) })
 			g.Wait(t)
 			elsewhere(0o602)
 			close(g.Open)
-			xlatortest.Ended(w.t, done)
+			xlatortest.Ended(w.T(), done)
 			w.right(i)
 		})
 	}

@@ -20,35 +20,35 @@ var xattrOpts = map[string]string{"md-cache-timeout": "600", "xattr-cache-list":
 // xattrCached asks for an attribute, twice, and says whether the second answer
 // came from memory. The value is "" without one.
 func (w *world) xattrCached(i *xlator.Inode, name string) (value string, cached bool) {
-	w.t.Helper()
+	w.T().Helper()
 	one := w.getxattr(i, name)
 	n := w.asked(xlator.FopGetxattr, func() {
 		if two := w.getxattr(i, name); two != one {
-			w.t.Errorf("%s: %q, then %q", name, one, two)
+			w.T().Errorf("%s: %q, then %q", name, one, two)
 		}
 	})
 	return one, n == 0
 }
 
 func (w *world) getxattr(i *xlator.Inode, name string) string {
-	w.t.Helper()
-	rep, err := w.x.Getxattr(xlator.Internal(), &xlator.GetxattrReq{Inode: i, Name: name})
+	w.T().Helper()
+	rep, err := w.X.Getxattr(xlator.Internal(), &xlator.GetxattrReq{Inode: i, Name: name})
 	if xlator.Errno(err) == unix.ENODATA {
 		return ""
 	}
-	w.must(err)
+	w.Must(err)
 	v, ok := rep.Xattrs.Bytes(name)
 	if !ok || rep.Xattrs.Len() != 1 {
-		w.t.Errorf("%s: %v", name, rep.Xattrs.Pairs())
+		w.T().Errorf("%s: %v", name, rep.Xattrs.Pairs())
 	}
 	return string(v)
 }
 
 func (w *world) setxattr(i *xlator.Inode, name, value string) {
-	w.t.Helper()
+	w.T().Helper()
 	xs := &xlator.Dict{}
 	xs.SetBytes(name, []byte(value))
-	w.must(justErr(w.x.Setxattr(xlator.Internal(), &xlator.SetxattrReq{Inode: i, Xattrs: xs})))
+	w.Must(justErr(w.X.Setxattr(xlator.Internal(), &xlator.SetxattrReq{Inode: i, Xattrs: xs})))
 }
 
 func TestOnlyChosenXattrsAreKept(t *testing.T) {
@@ -67,7 +67,7 @@ func TestOnlyChosenXattrsAreKept(t *testing.T) {
 			}
 		}
 	}
-	w.reconfigure(map[string]string{"cache-posix-acl": "on", "cache-capability-xattrs": "off"})
+	w.Reconfigure(map[string]string{"cache-posix-acl": "on", "cache-capability-xattrs": "off"})
 	for name, keep := range map[string]bool{capability: false, listed: false, "system.posix_acl_access": true} {
 		if _, cached := w.xattrCached(i, name); cached != keep {
 			t.Errorf("with other options: %s: kept: %v", name, cached)
@@ -92,15 +92,15 @@ func TestXattrIsKeptUntilItMayHaveChanged(t *testing.T) {
 	now("2")
 	xs := &xlator.Dict{}
 	xs.SetBytes(listed, []byte("3"))
-	w.must(justErr(w.x.Fsetxattr(ctx, &xlator.FsetxattrReq{FD: fd, Xattrs: xs})))
+	w.Must(justErr(w.X.Fsetxattr(ctx, &xlator.FsetxattrReq{FD: fd, Xattrs: xs})))
 	now("3")
-	w.must(justErr(w.x.Removexattr(ctx, &xlator.RemovexattrReq{Inode: i, Name: listed})))
+	w.Must(justErr(w.X.Removexattr(ctx, &xlator.RemovexattrReq{Inode: i, Name: listed})))
 	now("")
 	w.setxattr(i, listed, "4")
-	w.must(justErr(w.x.Fremovexattr(ctx, &xlator.FremovexattrReq{FD: fd, Name: listed})))
+	w.Must(justErr(w.X.Fremovexattr(ctx, &xlator.FremovexattrReq{FD: fd, Name: listed})))
 	now("")
 
-	w.clock.Add(int64(time.Hour))
+	w.Pass(time.Hour)
 	if n := w.asked(xlator.FopGetxattr, func() { now("") }); n != 1 {
 		t.Error("answered after the timeout")
 	}
@@ -120,7 +120,7 @@ func TestWriteForgetsXattrsThatAreThere(t *testing.T) {
 	fd := w.create("f")
 	i := fd.Inode()
 	write := func() {
-		w.must(justErr(w.x.Writev(xlator.Internal(), &xlator.WritevReq{FD: fd, KillPriv: true, Payload: xlator.Payload{Bytes: []byte("x")}})))
+		w.Must(justErr(w.X.Writev(xlator.Internal(), &xlator.WritevReq{FD: fd, KillPriv: true, Payload: xlator.Payload{Bytes: []byte("x")}})))
 	}
 	w.getxattr(i, capability)
 	write()
@@ -143,13 +143,13 @@ var vfsCap = []byte{0, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 func TestXattrFromBeforeAChangeIsNotKept(t *testing.T) {
 	w := build(t, xattrOpts)
 	i := w.create("f").Inode()
-	g := w.p.Gate(xlator.FopGetxattr, true)
+	g := w.P.Gate(xlator.FopGetxattr, true)
 	w.setxattr(i, listed, "old")
 	done := xlatortest.Async(func() { w.getxattr(i, listed) })
 	g.Wait(t)
 	w.setxattr(i, listed, "new")
 	close(g.Open)
-	xlatortest.Ended(w.t, done)
+	xlatortest.Ended(w.T(), done)
 	if v := w.getxattr(i, listed); v != "new" {
 		t.Errorf("%q", v)
 	}
@@ -161,7 +161,7 @@ func TestListingIsLearnedFrom(t *testing.T) {
 	w := build(t, map[string]string{"xattr-cache-list": listed + ",user.absent,trusted.t"})
 	i := w.create("f").Inode()
 	w.setxattr(i, listed, "1")
-	w.must(justErr(w.x.Getxattr(xlator.Internal(), &xlator.GetxattrReq{Inode: i})))
+	w.Must(justErr(w.X.Getxattr(xlator.Internal(), &xlator.GetxattrReq{Inode: i})))
 	n := w.asked(xlator.FopGetxattr, func() {
 		if v := w.getxattr(i, listed); v != "1" {
 			t.Errorf("%q", v)

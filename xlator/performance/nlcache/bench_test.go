@@ -20,18 +20,18 @@ func BenchmarkLookupOfAbsentName(b *testing.B) {
 	}{{"kept", nil}, {"through", map[string]string{"pass-through": "on"}}} {
 		b.Run(c.name, func(b *testing.B) {
 			w := build(b, c.opts)
-			w.x.Next = w.slow()
+			w.X.Next = w.slow()
 			var names []string
 			for n := range 100 {
 				names = append(names, fmt.Sprint("lib", n, ".so"))
 			}
 			ctx, n := xlator.Internal(), 0
-			r := &xlator.LookupReq{Parent: w.root}
+			r := &xlator.LookupReq{Parent: w.Root}
 			b.ReportAllocs()
 			for b.Loop() {
 				n++
 				r.Name = names[n%len(names)]
-				if _, err := w.x.Lookup(ctx, r); err == nil {
+				if _, err := w.X.Lookup(ctx, r); err == nil {
 					b.Fatal("it is there")
 				}
 			}
@@ -43,13 +43,13 @@ func BenchmarkLookupOfAbsentName(b *testing.B) {
 // to pass on.
 func BenchmarkLookupOfNameThatIsThere(b *testing.B) {
 	w := build(b, nil)
-	w.x.Next = &answers{rep: &xlator.LookupRep{Inode: w.root}}
-	ctx, r := xlator.Internal(), &xlator.LookupReq{Parent: w.root, Name: "f"}
+	w.X.Next = &answers{rep: &xlator.LookupRep{Inode: w.Root}}
+	ctx, r := xlator.Internal(), &xlator.LookupReq{Parent: w.Root, Name: "f"}
 	b.ReportAllocs()
 	for b.Loop() {
-		w.x.Lookup(ctx, r)
+		w.X.Lookup(ctx, r)
 	}
-	w.x.Next = w.p
+	w.X.Next = w.P
 }
 
 // answers is a child that has the answer ready.
@@ -64,6 +64,6 @@ func (a *answers) Lookup(context.Context, *xlator.LookupReq) (*xlator.LookupRep,
 
 // slow is the brick behind debug/delay-gen.
 func (w *world) slow() xlator.Fops {
-	x := w.Add(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "200", "enable": "lookup"}, w.leaf)
+	x := w.Add(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "200", "enable": "lookup"}, w.Leaf)
 	return x
 }

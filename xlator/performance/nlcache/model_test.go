@@ -19,7 +19,7 @@ func TestAgreesWithTheBrick(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		w := build(t, map[string]string{"nl-cache-positive-entry": "on"})
 		defer w.Stop()
-		dirs := []*xlator.Inode{w.root}
+		dirs := []*xlator.Inode{w.Root}
 		files := []*xlator.Inode{}
 		names := []string{"a", "b", "c"}
 		name := func() string { return rapid.SampledFrom(names).Draw(r, "name") }
@@ -28,42 +28,42 @@ func TestAgreesWithTheBrick(t *testing.T) {
 		r.Repeat(map[string]func(*rapid.T){
 			"create": func(r *rapid.T) {
 				d, n := dir(), name()
-				if rep, err := w.x.Mknod(ctx, &xlator.MknodReq{MakeReq: w.name(d, n), Type: xlator.TypeRegular}); err == nil {
+				if rep, err := w.X.Mknod(ctx, &xlator.MknodReq{MakeReq: w.name(d, n), Type: xlator.TypeRegular}); err == nil {
 					files = append(files, rep.Inode)
 				}
 			},
-			"open": func(r *rapid.T) { w.create(w.x, dir(), name()) },
+			"open": func(r *rapid.T) { w.create(w.X, dir(), name()) },
 			"mkdir": func(r *rapid.T) {
-				if rep, err := w.x.Mkdir(ctx, &xlator.MkdirReq{MakeReq: w.name(dir(), name())}); err == nil {
+				if rep, err := w.X.Mkdir(ctx, &xlator.MkdirReq{MakeReq: w.name(dir(), name())}); err == nil {
 					dirs = append(dirs, rep.Inode)
 				}
 			},
-			"unlink": func(r *rapid.T) { unlink(w.x, dir(), name()) },
-			"rmdir":  func(r *rapid.T) { w.x.Rmdir(ctx, &xlator.RmdirReq{Parent: dir(), Name: name()}) },
+			"unlink": func(r *rapid.T) { unlink(w.X, dir(), name()) },
+			"rmdir":  func(r *rapid.T) { w.X.Rmdir(ctx, &xlator.RmdirReq{Parent: dir(), Name: name()}) },
 			"rename": func(r *rapid.T) {
-				w.x.Rename(ctx, &xlator.RenameReq{OldParent: dir(), OldName: name(), NewParent: dir(), NewName: name(),
+				w.X.Rename(ctx, &xlator.RenameReq{OldParent: dir(), OldName: name(), NewParent: dir(), NewName: name(),
 					Flags: uint32(rapid.IntRange(0, 2).Draw(r, "flags"))})
 			},
 			"link": func(r *rapid.T) {
 				if len(files) > 0 {
-					w.x.Link(ctx, &xlator.LinkReq{Inode: rapid.SampledFrom(files).Draw(r, "file"), Parent: dir(), Name: name()})
+					w.X.Link(ctx, &xlator.LinkReq{Inode: rapid.SampledFrom(files).Draw(r, "file"), Parent: dir(), Name: name()})
 				}
 			},
 			"another client": func(r *rapid.T) {
 				d, n := dir(), name()
 				if rapid.Bool().Draw(r, "makes") {
-					w.create(w.leaf, d, n)
+					w.create(w.Leaf, d, n)
 				} else {
-					unlink(w.leaf, d, n)
+					unlink(w.Leaf, d, n)
 				}
-				w.x.Notified(w.p, xlator.Event{Kind: xlator.Invalidate, File: d.GFID(), Stale: xlator.StaleEntries})
+				w.X.Notified(w.P, xlator.Event{Kind: xlator.Invalidate, File: d.GFID(), Stale: xlator.StaleEntries})
 			},
-			"time": func(r *rapid.T) { w.clock.Add(int64(rapid.IntRange(1, 50).Draw(r, "s")) * int64(time.Second)) },
+			"time": func(r *rapid.T) { w.Pass(time.Duration(rapid.IntRange(1, 50).Draw(r, "s")) * time.Second) },
 			"phase": func(r *rapid.T) {
 				w.Phase.Set(rapid.SampledFrom([]xlator.PhaseName{xlator.PhaseSettling, xlator.PhaseServing, xlator.PhaseServing, xlator.PhaseDraining}).Draw(r, "phase"))
 			},
 			"options": func(r *rapid.T) {
-				w.reconfigure(map[string]string{
+				w.Reconfigure(map[string]string{
 					"nl-cache-positive-entry": rapid.SampledFrom([]string{"on", "off"}).Draw(r, "complete"),
 					"nl-cache-limit":          rapid.SampledFrom([]string{"0", "500", "100KB"}).Draw(r, "limit"),
 				})
@@ -71,8 +71,8 @@ func TestAgreesWithTheBrick(t *testing.T) {
 			"": func(r *rapid.T) {
 				d := dir()
 				for _, n := range names {
-					_, got := w.x.Lookup(ctx, &xlator.LookupReq{Parent: d, Name: n})
-					_, want := w.leaf.Lookup(ctx, &xlator.LookupReq{Parent: d, Name: n})
+					_, got := w.X.Lookup(ctx, &xlator.LookupReq{Parent: d, Name: n})
+					_, want := w.Leaf.Lookup(ctx, &xlator.LookupReq{Parent: d, Name: n})
 					if xlator.Errno(got) != xlator.Errno(want) {
 						r.Fatalf("%s: %v, at the brick %v", n, got, want)
 					}
@@ -85,10 +85,10 @@ func TestAgreesWithTheBrick(t *testing.T) {
 
 // consistent holds what is kept against what is counted.
 func (w *world) consistent(r *rapid.T) {
-	w.x.mu.Lock()
-	defer w.x.mu.Unlock()
+	w.X.mu.Lock()
+	defer w.X.mu.Unlock()
 	bytes := int64(0)
-	for e := w.x.list.Front(); e != nil; e = e.Next() {
+	for e := w.X.list.Front(); e != nil; e = e.Next() {
 		n := e.Value.(*name)
 		bytes += n.cost()
 		if n.dir.names[n.text] != e {
@@ -98,8 +98,8 @@ func (w *world) consistent(r *rapid.T) {
 			r.Fatalf("%s is there in a directory that is not complete", n.text)
 		}
 	}
-	if bytes != w.x.bytes || bytes > w.x.settings.Load().limit {
-		r.Fatalf("%d bytes, counted as %d", bytes, w.x.bytes)
+	if bytes != w.X.bytes || bytes > w.X.settings.Load().limit {
+		r.Fatalf("%d bytes, counted as %d", bytes, w.X.bytes)
 	}
 }
 
@@ -111,27 +111,27 @@ func TestEverybodySeesOwnChangesAtOnce(t *testing.T) {
 			t.Run(fmt.Sprint(procs, " complete ", complete), func(t *testing.T) {
 				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 				w := build(t, map[string]string{"nl-cache-positive-entry": complete, "nl-cache-limit": "1500"})
-				d := w.mkdir(w.x, w.root, "d")
+				d := w.mkdir(w.X, w.Root, "d")
 				var wg sync.WaitGroup
 				for c := range 6 {
 					wg.Go(func() {
 						dice := rand.New(rand.NewPCG(uint64(c), 1))
 						own := fmt.Sprint("own", c)
 						for range 400 {
-							if err := w.create(w.x, d, own); err != nil {
+							if err := w.create(w.X, d, own); err != nil {
 								t.Error(err)
 								return
 							}
-							if !there(t, w.x, d, own) {
+							if !there(t, w.X, d, own) {
 								t.Errorf("%s was made and is not there", own)
 								return
 							}
-							there(t, w.x, d, fmt.Sprint("own", dice.IntN(6)))
-							if err := unlink(w.x, d, own); err != nil {
+							there(t, w.X, d, fmt.Sprint("own", dice.IntN(6)))
+							if err := unlink(w.X, d, own); err != nil {
 								t.Error(err)
 								return
 							}
-							if there(t, w.x, d, own) {
+							if there(t, w.X, d, own) {
 								t.Errorf("%s was removed and is there", own)
 								return
 							}
@@ -139,7 +139,7 @@ func TestEverybodySeesOwnChangesAtOnce(t *testing.T) {
 							case 0:
 								w.Phase.Set([]xlator.PhaseName{xlator.PhaseServing, xlator.PhaseDraining}[dice.IntN(2)])
 							case 1:
-								w.x.Notified(w.p, xlator.Event{Kind: xlator.Invalidate, File: d.GFID(), Stale: xlator.StaleEntries})
+								w.X.Notified(w.P, xlator.Event{Kind: xlator.Invalidate, File: d.GFID(), Stale: xlator.StaleEntries})
 							}
 						}
 					})

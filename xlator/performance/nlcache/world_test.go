@@ -2,10 +2,8 @@ package nlcache
 
 import (
 	"errors"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,42 +14,11 @@ import (
 )
 
 // world is nl-cache over a probe over a brick, with a clock of its own.
-type world struct {
-	*xlatortest.World
-	t     testing.TB
-	x     *translator
-	p     *xlatortest.Probe
-	leaf  xlator.Fops
-	root  *xlator.Inode
-	clock atomic.Int64
-	base  atomic.Uint64
-}
+type world struct{ *xlatortest.Stack[*translator] }
 
 func build(t testing.TB, opts map[string]string) *world {
 	t.Helper()
-	w := &world{World: xlatortest.NewWorld(t, nil), t: t}
-	w.leaf = w.Add(locks.Type(), nil, w.Add(posix.Type(), map[string]string{"directory": t.TempDir()}))
-	w.p = xlatortest.NewProbe(t, w.leaf)
-	typ := *Type()
-	typ.New = func(e *xlator.Env) (xlator.Fops, error) {
-		return newTranslator(e, func() time.Duration { return time.Duration(w.clock.Load()) })
-	}
-	w.x = w.Add(&typ, opts, w.p).(*translator)
-	w.Start()
-	w.root = w.Root(w.x)
-	return w
-}
-
-func (w *world) must(err error) {
-	w.t.Helper()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) reconfigure(opts map[string]string) {
-	w.t.Helper()
-	w.must(w.x.Reconfigure(xlatortest.Values(w.t, Type(), opts)))
+	return &world{xlatortest.Plan[*translator]{Type: Type(), New: newTranslator, Options: opts, Leaf: xlatortest.LeafOf(posix.Type(), locks.Type())}.Build(t)}
 }
 
 // there looks a name up.
@@ -66,23 +33,23 @@ func there(t testing.TB, x xlator.Fops, dir *xlator.Inode, name string) bool {
 
 // right demands that a lookup says what the brick says.
 func (w *world) right(dir *xlator.Inode, name string) {
-	w.t.Helper()
-	if got, want := there(w.t, w.x, dir, name), there(w.t, w.leaf, dir, name); got != want {
-		w.t.Errorf("%s: there %v, at the brick %v", name, got, want)
+	w.T().Helper()
+	if got, want := there(w.T(), w.X, dir, name), there(w.T(), w.Leaf, dir, name); got != want {
+		w.T().Errorf("%s: there %v, at the brick %v", name, got, want)
 	}
 }
 
 // asked says how many lookups f sends to the child.
 func (w *world) asked(f func()) int64 {
-	return w.p.During(f, xlator.FopLookup)
+	return w.P.During(f, xlator.FopLookup)
 }
 
 // cached reports whether the name, which is not there, is known to be absent.
 func (w *world) cached(dir *xlator.Inode, name string) bool {
-	w.t.Helper()
+	w.T().Helper()
 	return w.asked(func() {
-		if there(w.t, w.x, dir, name) {
-			w.t.Errorf("%s is there", name)
+		if there(w.T(), w.X, dir, name) {
+			w.T().Errorf("%s is there", name)
 		}
 	}) == 0
 }
@@ -92,7 +59,7 @@ func (w *world) name(dir *xlator.Inode, n string) xlator.MakeReq {
 }
 
 func (w *world) create(x xlator.Fops, dir *xlator.Inode, n string) error {
-	rep, err := x.Create(xlator.Internal(), &xlator.CreateReq{MakeReq: w.name(dir, n), Flags: unix.O_RDWR, Base: w.base.Add(1)})
+	rep, err := x.Create(xlator.Internal(), &xlator.CreateReq{MakeReq: w.name(dir, n), Flags: unix.O_RDWR, Base: w.NextBase()})
 	if err == nil {
 		x.Release(rep.FD)
 	}
@@ -100,9 +67,9 @@ func (w *world) create(x xlator.Fops, dir *xlator.Inode, n string) error {
 }
 
 func (w *world) mkdir(x xlator.Fops, dir *xlator.Inode, n string) *xlator.Inode {
-	w.t.Helper()
+	w.T().Helper()
 	rep, err := x.Mkdir(xlator.Internal(), &xlator.MkdirReq{MakeReq: w.name(dir, n)})
-	w.must(err)
+	w.Must(err)
 	return rep.Inode
 }
 

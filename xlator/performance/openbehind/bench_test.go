@@ -30,7 +30,7 @@ func BenchmarkOpen(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			w := build(b, c.opts)
 			i := w.file("f", "content")
-			w.x.Next = w.Add(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "200", "enable": "open,readv"}, w.leaf)
+			w.X.Next = w.Add(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "200", "enable": "open,readv"}, w.Leaf)
 			b.ReportAllocs()
 			for b.Loop() {
 				fd := w.open(i, unix.O_RDONLY)
@@ -39,7 +39,7 @@ func BenchmarkOpen(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				w.x.Release(fd)
+				w.X.Release(fd)
 			}
 		})
 	}
@@ -55,13 +55,13 @@ func BenchmarkReadOfOpenFile(b *testing.B) {
 			if _, err := w.read(fd); err != nil {
 				b.Fatal(err)
 			}
-			w.x.Next = &answers{}
+			w.X.Next = &answers{}
 			ctx, r := caller(), &xlator.ReadvReq{FD: fd, Size: 100}
 			b.ReportAllocs()
 			for b.Loop() {
-				w.x.Readv(ctx, r)
+				w.X.Readv(ctx, r)
 			}
-			w.x.Next = w.p
+			w.X.Next = w.P
 		})
 	}
 }

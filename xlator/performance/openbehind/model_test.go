@@ -32,7 +32,7 @@ func TestWhatWasOpenedIsReadable(t *testing.T) {
 		r.Repeat(map[string]func(*rapid.T){
 			"make": func(r *rapid.T) {
 				n := name(r)
-				if _, err := w.leaf.Lookup(ctx, &xlator.LookupReq{Parent: w.root, Name: n}); err == nil {
+				if _, err := w.Leaf.Lookup(ctx, &xlator.LookupReq{Parent: w.Root, Name: n}); err == nil {
 					return
 				}
 				text := fmt.Sprint("content ", len(files))
@@ -46,10 +46,10 @@ func TestWhatWasOpenedIsReadable(t *testing.T) {
 				}
 				i := rapid.SampledFrom(files).Draw(r, "file")
 				flags := rapid.SampledFrom([]uint32{unix.O_RDONLY, unix.O_RDONLY, unix.O_RDONLY, unix.O_RDWR}).Draw(r, "flags")
-				rep, err := w.x.Open(ctx, &xlator.OpenReq{Inode: i, Flags: flags, Base: w.base.Add(1)})
-				own, want := w.leaf.Open(ctx, &xlator.OpenReq{Inode: i, Flags: flags, Base: w.base.Add(1)})
+				rep, err := w.X.Open(ctx, &xlator.OpenReq{Inode: i, Flags: flags, Base: w.NextBase()})
+				own, want := w.Leaf.Open(ctx, &xlator.OpenReq{Inode: i, Flags: flags, Base: w.NextBase()})
 				if want == nil {
-					w.leaf.Release(own.FD)
+					w.Leaf.Release(own.FD)
 				}
 				if xlator.Errno(err) != xlator.Errno(want) {
 					r.Fatalf("open: %v, at the brick %v", err, want)
@@ -72,17 +72,17 @@ func TestWhatWasOpenedIsReadable(t *testing.T) {
 					return
 				}
 				n := rapid.IntRange(0, len(fds)-1).Draw(r, "fd")
-				w.must(justErr(w.x.Flush(ctx, &xlator.FlushReq{FD: fds[n]})))
-				w.x.Release(fds[n])
+				w.Must(justErr(w.X.Flush(ctx, &xlator.FlushReq{FD: fds[n]})))
+				w.X.Release(fds[n])
 				fds = slices.Delete(fds, n, n+1)
 			},
-			"unlink": func(r *rapid.T) { unlink(w.x, w.root, name(r)) },
+			"unlink": func(r *rapid.T) { unlink(w.X, w.Root, name(r)) },
 			"rename": func(r *rapid.T) {
-				w.x.Rename(ctx, &xlator.RenameReq{OldParent: w.root, OldName: name(r), NewParent: w.root, NewName: name(r)})
+				w.X.Rename(ctx, &xlator.RenameReq{OldParent: w.Root, OldName: name(r), NewParent: w.Root, NewName: name(r)})
 			},
 			"chmod": func(r *rapid.T) {
 				if len(files) > 0 {
-					w.x.Setattr(ctx, &xlator.SetattrReq{Inode: rapid.SampledFrom(files).Draw(r, "file"), Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: 0}})
+					w.X.Setattr(ctx, &xlator.SetattrReq{Inode: rapid.SampledFrom(files).Draw(r, "file"), Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: 0}})
 				}
 			},
 			"phase": func(r *rapid.T) {
@@ -94,19 +94,19 @@ func TestWhatWasOpenedIsReadable(t *testing.T) {
 			},
 			"options": func(r *rapid.T) {
 				v, err := Type().Defaults()
-				w.must(err)
+				w.Must(err)
 				o, _ := Type().FindOption("lazy-open")
 				v["lazy-open"], err = o.Parse(rapid.SampledFrom([]string{"on", "off"}).Draw(r, "lazy"))
-				w.must(err)
-				w.must(w.x.Reconfigure(v))
+				w.Must(err)
+				w.Must(w.X.Reconfigure(v))
 			},
 		})
 		for _, fd := range fds {
-			w.x.Release(fd)
+			w.X.Release(fd)
 		}
-		w.x.attempts.Wait()
+		w.X.attempts.Wait()
 		for _, i := range files {
-			if f := w.x.files.Get(i); f != nil && (f.open != 0 || f.late != nil) {
+			if f := w.X.files.Get(i); f != nil && (f.open != 0 || f.late != nil) {
 				r.Fatalf("%+v after everything was closed", *f)
 			}
 		}
@@ -136,12 +136,12 @@ func TestReadersAmongReplacers(t *testing.T) {
 							default:
 							}
 						}
-						found, err := w.x.Lookup(ctx, &xlator.LookupReq{Parent: w.root, Name: fmt.Sprint("f", dice.IntN(3))})
+						found, err := w.X.Lookup(ctx, &xlator.LookupReq{Parent: w.Root, Name: fmt.Sprint("f", dice.IntN(3))})
 						if err != nil {
 							t.Errorf("lookup of a name that is always there: %v", err)
 							continue
 						}
-						rep, err := w.x.Open(ctx, &xlator.OpenReq{Inode: found.Inode, Flags: unix.O_RDONLY, Base: w.base.Add(1)})
+						rep, err := w.X.Open(ctx, &xlator.OpenReq{Inode: found.Inode, Flags: unix.O_RDONLY, Base: w.NextBase()})
 						if err != nil {
 							if !errors.Is(err, syscall.ESTALE) && !errors.Is(err, syscall.ENOENT) {
 								t.Errorf("open: %v", err)
@@ -153,7 +153,7 @@ func TestReadersAmongReplacers(t *testing.T) {
 								t.Errorf("%q, %v", s, err)
 							}
 						}
-						w.x.Release(rep.FD)
+						w.X.Release(rep.FD)
 					}
 				})
 			}
@@ -165,7 +165,7 @@ func TestReadersAmongReplacers(t *testing.T) {
 					case <-turns:
 					}
 					w.file("tmp", "content")
-					w.must(justErr(w.x.Rename(ctx, &xlator.RenameReq{OldParent: w.root, OldName: "tmp", NewParent: w.root, NewName: fmt.Sprint("f", n%3)})))
+					w.Must(justErr(w.X.Rename(ctx, &xlator.RenameReq{OldParent: w.Root, OldName: "tmp", NewParent: w.Root, NewName: fmt.Sprint("f", n%3)})))
 					if n%10 == 0 {
 						w.Drain()
 						w.Phase.Set(xlator.PhaseServing)
@@ -175,10 +175,10 @@ func TestReadersAmongReplacers(t *testing.T) {
 			readers.Wait()
 			close(stop)
 			others.Wait()
-			if w.x.early.Load() == 0 {
+			if w.X.early.Load() == 0 {
 				t.Error("no open was answered early")
 			}
-			if n := len(w.x.all()); n != 0 {
+			if n := len(w.X.all()); n != 0 {
 				t.Errorf("%d wait to be opened", n)
 			}
 		})

@@ -27,9 +27,9 @@ func TestFileIsOpenedByItsFirstRead(t *testing.T) {
 	if n != 1 {
 		t.Errorf("opened %d times", n)
 	}
-	w.x.Release(fd)
-	if w.p.Releases() != 1 {
-		t.Errorf("released %d times", w.p.Releases())
+	w.X.Release(fd)
+	if w.P.Releases() != 1 {
+		t.Errorf("released %d times", w.P.Releases())
 	}
 }
 
@@ -37,13 +37,13 @@ func TestFileThatNobodyReadsIsNeverOpened(t *testing.T) {
 	w := build(t, nil)
 	n := w.opens(func() {
 		fd := w.early(w.file("f", ""))
-		w.must(justErr(w.x.Flush(caller(), &xlator.FlushReq{FD: fd})))
-		w.x.Release(fd)
+		w.Must(justErr(w.X.Flush(caller(), &xlator.FlushReq{FD: fd})))
+		w.X.Release(fd)
 	})
-	if n != 0 || w.p.Releases() != 0 {
-		t.Errorf("opened %d times, released %d times", n, w.p.Releases())
+	if n != 0 || w.P.Releases() != 0 {
+		t.Errorf("opened %d times, released %d times", n, w.P.Releases())
 	}
-	if len(w.x.all()) != 0 {
+	if len(w.X.all()) != 0 {
 		t.Error("it waits to be opened")
 	}
 }
@@ -68,14 +68,14 @@ func TestTheseAreOpenedAtOnce(t *testing.T) {
 		"open already":  {before: func(w *world, i *xlator.Inode) { w.open(i, unix.O_RDWR) }},
 		"early already": {before: func(w *world, i *xlator.Inode) { w.early(i) }},
 		"made here": {before: func(w *world, i *xlator.Inode) {
-			w.must(justErr(w.x.Create(caller(), &xlator.CreateReq{MakeReq: w.name(w.root, "f"), Flags: unix.O_RDWR, Base: 99})))
+			w.Must(justErr(w.X.Create(caller(), &xlator.CreateReq{MakeReq: w.name(w.Root, "f"), Flags: unix.O_RDWR, Base: 99})))
 		}},
 		"another name was removed": {before: func(w *world, i *xlator.Inode) {
-			w.must(justErr(w.x.Link(caller(), &xlator.LinkReq{Inode: i, Parent: w.root, Name: "l"})))
-			w.must(unlink(w.x, w.root, "l"))
+			w.Must(justErr(w.X.Link(caller(), &xlator.LinkReq{Inode: i, Parent: w.Root, Name: "l"})))
+			w.Must(unlink(w.X, w.Root, "l"))
 		}},
 		"the brick says that it lost a name": {before: func(w *world, i *xlator.Inode) {
-			w.x.Notified(w.p, xlator.Event{Kind: xlator.Invalidate, File: i.GFID(), Stale: xlator.StaleName})
+			w.X.Notified(w.P, xlator.Event{Kind: xlator.Invalidate, File: i.GFID(), Stale: xlator.StaleName})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,9 +88,9 @@ func TestTheseAreOpenedAtOnce(t *testing.T) {
 				w.Phase.Set(c.phase)
 			}
 			n := w.opens(func() {
-				rep, err := w.x.Open(caller(), &xlator.OpenReq{Inode: i, Flags: c.flags, Base: 77, Reopen: c.reopen})
-				w.must(err)
-				w.x.Release(rep.FD)
+				rep, err := w.X.Open(caller(), &xlator.OpenReq{Inode: i, Flags: c.flags, Base: 77, Reopen: c.reopen})
+				w.Must(err)
+				w.X.Release(rep.FD)
 			})
 			if n != 1 {
 				t.Error("the child was not asked")
@@ -108,37 +108,37 @@ func TestWhateverNeedsTheFileOpensIt(t *testing.T) {
 		do  func(w *world, fd *xlator.FD) error
 		err unix.Errno
 	}{
-		"fstat": {func(w *world, fd *xlator.FD) error { return justErr(w.x.Fstat(ctx, &xlator.FstatReq{FD: fd})) }, 0},
+		"fstat": {func(w *world, fd *xlator.FD) error { return justErr(w.X.Fstat(ctx, &xlator.FstatReq{FD: fd})) }, 0},
 		"lock": {func(w *world, fd *xlator.FD) error {
-			return justErr(w.x.Lk(ctx, &xlator.LkReq{FD: fd, Cmd: xlator.LkSet, Lock: xlator.Lock{Type: unix.F_RDLCK, End: 1, Owner: 1}}))
+			return justErr(w.X.Lk(ctx, &xlator.LkReq{FD: fd, Cmd: xlator.LkSet, Lock: xlator.Lock{Type: unix.F_RDLCK, End: 1, Owner: 1}}))
 		}, 0},
-		"fsync": {func(w *world, fd *xlator.FD) error { return justErr(w.x.Fsync(ctx, &xlator.FsyncReq{FD: fd})) }, 0},
+		"fsync": {func(w *world, fd *xlator.FD) error { return justErr(w.X.Fsync(ctx, &xlator.FsyncReq{FD: fd})) }, 0},
 		"seek": {func(w *world, fd *xlator.FD) error {
-			return justErr(w.x.Seek(ctx, &xlator.SeekReq{FD: fd, Whence: unix.SEEK_DATA}))
+			return justErr(w.X.Seek(ctx, &xlator.SeekReq{FD: fd, Whence: unix.SEEK_DATA}))
 		}, 0},
-		"fgetxattr": {func(w *world, fd *xlator.FD) error { return justErr(w.x.Fgetxattr(ctx, &xlator.FgetxattrReq{FD: fd})) }, 0},
+		"fgetxattr": {func(w *world, fd *xlator.FD) error { return justErr(w.X.Fgetxattr(ctx, &xlator.FgetxattrReq{FD: fd})) }, 0},
 		"fsetxattr": {func(w *world, fd *xlator.FD) error {
-			return justErr(w.x.Fsetxattr(ctx, &xlator.FsetxattrReq{FD: fd, Xattrs: x}))
+			return justErr(w.X.Fsetxattr(ctx, &xlator.FsetxattrReq{FD: fd, Xattrs: x}))
 		}, 0},
 		"fsetattr": {func(w *world, fd *xlator.FD) error {
-			return justErr(w.x.Fsetattr(ctx, &xlator.FsetattrReq{FD: fd, Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: 0o600}}))
+			return justErr(w.X.Fsetattr(ctx, &xlator.FsetattrReq{FD: fd, Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: 0o600}}))
 		}, 0},
-		"ftruncate": {func(w *world, fd *xlator.FD) error { return justErr(w.x.Ftruncate(ctx, &xlator.FtruncateReq{FD: fd})) }, unix.EBADF},
+		"ftruncate": {func(w *world, fd *xlator.FD) error { return justErr(w.X.Ftruncate(ctx, &xlator.FtruncateReq{FD: fd})) }, unix.EBADF},
 		"write": {func(w *world, fd *xlator.FD) error {
-			return justErr(w.x.Writev(ctx, &xlator.WritevReq{FD: fd, Payload: xlator.Payload{Bytes: []byte("x")}}))
+			return justErr(w.X.Writev(ctx, &xlator.WritevReq{FD: fd, Payload: xlator.Payload{Bytes: []byte("x")}}))
 		}, unix.EBADF},
 		"setattr": {func(w *world, fd *xlator.FD) error {
-			return justErr(w.x.Setattr(ctx, &xlator.SetattrReq{Inode: fd.Inode(), Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: 0}}))
+			return justErr(w.X.Setattr(ctx, &xlator.SetattrReq{Inode: fd.Inode(), Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: 0}}))
 		}, 0},
 		"setxattr": {func(w *world, fd *xlator.FD) error {
-			return justErr(w.x.Setxattr(ctx, &xlator.SetxattrReq{Inode: fd.Inode(), Xattrs: x}))
+			return justErr(w.X.Setxattr(ctx, &xlator.SetxattrReq{Inode: fd.Inode(), Xattrs: x}))
 		}, 0},
-		"unlink": {func(w *world, fd *xlator.FD) error { return unlink(w.x, w.root, "f") }, 0},
+		"unlink": {func(w *world, fd *xlator.FD) error { return unlink(w.X, w.Root, "f") }, 0},
 		"unlink of that one": {func(w *world, fd *xlator.FD) error {
-			return justErr(w.x.Unlink(ctx, &xlator.UnlinkReq{Parent: w.root, Name: "f", Victim: fd.Inode().GFID()}))
+			return justErr(w.X.Unlink(ctx, &xlator.UnlinkReq{Parent: w.Root, Name: "f", Victim: fd.Inode().GFID()}))
 		}, 0},
 		"rename over it": {func(w *world, fd *xlator.FD) error {
-			return justErr(w.x.Rename(ctx, &xlator.RenameReq{OldParent: w.root, OldName: "g", NewParent: w.root, NewName: "f"}))
+			return justErr(w.X.Rename(ctx, &xlator.RenameReq{OldParent: w.Root, OldName: "g", NewParent: w.Root, NewName: "f"}))
 		}, 0},
 		"drain": {func(w *world, fd *xlator.FD) error { w.Drain(); return nil }, 0},
 	} {
@@ -166,12 +166,12 @@ func TestWhateverNeedsTheFileOpensIt(t *testing.T) {
 func TestFileThatIsUnlinkedBeforeItsLateOpenIsRead(t *testing.T) {
 	w := build(t, nil)
 	i := w.file("f", "content")
-	g := w.p.Gate(xlator.FopUnlink, false)
+	g := w.P.Gate(xlator.FopUnlink, false)
 	fd := w.early(i)
-	done := xlatortest.Async(func() { w.must(unlink(w.x, w.root, "f")) })
+	done := xlatortest.Async(func() { w.Must(unlink(w.X, w.Root, "f")) })
 	g.Wait(t)
 	other := w.file("g", "other")
-	if n := w.opens(func() { w.x.Release(w.open(other, unix.O_RDONLY)) }); n != 1 {
+	if n := w.opens(func() { w.X.Release(w.open(other, unix.O_RDONLY)) }); n != 1 {
 		t.Error("an open beside an unlink was answered early")
 	}
 	close(g.Open)
@@ -188,14 +188,14 @@ func TestDrainedFileIsAdoptedByTheNextGraph(t *testing.T) {
 	i := w.file("f", "content")
 	fd := w.early(i)
 	w.Drain()
-	w.must(unlink(w.leaf, w.root, "f"))
-	rep, err := w.leaf.Open(xlator.Internal(), &xlator.OpenReq{Inode: i, Flags: fd.Flags(), Base: fd.Base(), Reopen: true})
-	w.must(err)
-	got, err := w.leaf.Readv(xlator.Internal(), &xlator.ReadvReq{FD: rep.FD, Size: 100})
+	w.Must(unlink(w.Leaf, w.Root, "f"))
+	rep, err := w.Leaf.Open(xlator.Internal(), &xlator.OpenReq{Inode: i, Flags: fd.Flags(), Base: fd.Base(), Reopen: true})
+	w.Must(err)
+	got, err := w.Leaf.Readv(xlator.Internal(), &xlator.ReadvReq{FD: rep.FD, Size: 100})
 	if err != nil || string(got.Data) != "content" {
 		t.Errorf("%v, %v", got, err)
 	}
-	w.leaf.Release(rep.FD)
+	w.Leaf.Release(rep.FD)
 }
 
 func TestDrainEndsWithItsDeadlineAndNamesWhatIsLeft(t *testing.T) {
@@ -203,20 +203,20 @@ func TestDrainEndsWithItsDeadlineAndNamesWhatIsLeft(t *testing.T) {
 	i := w.file("f", "content")
 	fd := w.early(i)
 	w.Phase.Set(xlator.PhaseDraining)
-	g := w.p.Gate(xlator.FopOpen, false)
+	g := w.P.Gate(xlator.FopOpen, false)
 	ctx, cancel := context.WithCancel(context.Background())
 	var err error
-	done := xlatortest.Async(func() { err = w.x.Drain(ctx) })
+	done := xlatortest.Async(func() { err = w.X.Drain(ctx) })
 	g.Wait(t)
 	cancel()
 	xlatortest.Ended(t, done)
-	if d := w.x.Dirty(); err == nil || len(d) != 1 || d[0] != i.GFID() {
+	if d := w.X.Dirty(); err == nil || len(d) != 1 || d[0] != i.GFID() {
 		t.Errorf("%v, dirty %v", err, d)
 	}
-	clean := xlatortest.Async(func() { w.must(w.x.WaitClean(context.Background(), i.GFID())) })
+	clean := xlatortest.Async(func() { w.Must(w.X.WaitClean(context.Background(), i.GFID())) })
 	close(g.Open)
 	xlatortest.Ended(t, clean)
-	if d := w.x.Dirty(); len(d) != 0 {
+	if d := w.X.Dirty(); len(d) != 0 {
 		t.Errorf("dirty %v", d)
 	}
 	if s, err := w.read(fd); err != nil || s != "content" {
@@ -228,19 +228,19 @@ func TestDrainEndsWithItsDeadlineAndNamesWhatIsLeft(t *testing.T) {
 func TestDrainDoesNotWaitForWhatCannotBeOpened(t *testing.T) {
 	w := build(t, nil)
 	w.early(w.file("f", "content"))
-	g := w.p.Gate(xlator.FopOpen, false)
+	g := w.P.Gate(xlator.FopOpen, false)
 	g.Err = unix.EACCES
 	close(g.Open)
 	w.Phase.Set(xlator.PhaseDraining)
-	if err := w.x.Drain(context.Background()); err != nil || len(w.x.Dirty()) != 0 {
-		t.Errorf("%v, dirty %v", err, w.x.Dirty())
+	if err := w.X.Drain(context.Background()); err != nil || len(w.X.Dirty()) != 0 {
+		t.Errorf("%v, dirty %v", err, w.X.Dirty())
 	}
 }
 
 func TestErrorOfTheLateOpenIsTheFirstUsers(t *testing.T) {
 	w := build(t, nil)
 	fd := w.early(w.file("f", "content"))
-	g := w.p.Gate(xlator.FopOpen, false)
+	g := w.P.Gate(xlator.FopOpen, false)
 	g.Err = unix.EACCES
 	close(g.Open)
 	if _, err := w.read(fd); xlator.Errno(err) != unix.EACCES {
@@ -259,21 +259,21 @@ func TestErrorOfTheLateOpenIsTheFirstUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.x.Release(fd)
+	w.X.Release(fd)
 }
 
 func TestFileIsOpenedByWhoOpenedIt(t *testing.T) {
 	w := build(t, nil)
 	i := w.file("f", "content")
-	w.must(justErr(w.leaf.Setattr(xlator.Internal(), &xlator.SetattrReq{Inode: i, Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: 0o600}})))
+	w.Must(justErr(w.Leaf.Setattr(xlator.Internal(), &xlator.SetattrReq{Inode: i, Setattr: xlator.Setattr{Mask: xlator.SetMode, Mode: 0o600}})))
 	call := &xlator.Call{PID: 1, UID: 1000, GID: 1001, Groups: []uint32{7}}
-	rep, err := w.x.Open(call, &xlator.OpenReq{Inode: i, Flags: unix.O_RDONLY, Base: 5})
-	w.must(err)
+	rep, err := w.X.Open(call, &xlator.OpenReq{Inode: i, Flags: unix.O_RDONLY, Base: 5})
+	w.Must(err)
 	groups := call.Groups
 	call.Reset() // the request is answered: its Call serves another
 	groups[0] = 0
 	var seen *xlator.Call
-	w.p.See = func(c *xlator.Call, f xlator.Fop) {
+	w.P.See = func(c *xlator.Call, f xlator.Fop) {
 		if f == xlator.FopOpen {
 			seen = c
 		}
@@ -287,7 +287,7 @@ func TestFileIsOpenedByWhoOpenedIt(t *testing.T) {
 func TestOpenWithoutLazyOpenIsSentAtOnce(t *testing.T) {
 	w := build(t, map[string]string{"lazy-open": "off"})
 	i := w.file("f", "content")
-	g := w.p.Gate(xlator.FopOpen, false)
+	g := w.P.Gate(xlator.FopOpen, false)
 	fd := w.open(i, unix.O_RDONLY)
 	g.Wait(t) // nobody reads
 	close(g.Open)
@@ -298,13 +298,13 @@ func TestOpenWithoutLazyOpenIsSentAtOnce(t *testing.T) {
 
 func TestReleaseWhileItIsBeingOpened(t *testing.T) {
 	w := build(t, map[string]string{"lazy-open": "off"})
-	g := w.p.Gate(xlator.FopOpen, true)
+	g := w.P.Gate(xlator.FopOpen, true)
 	fd := w.open(w.file("f", "content"), unix.O_RDONLY)
 	g.Wait(t)
-	xlatortest.Ended(t, xlatortest.Async(func() { w.x.Release(fd) }))
+	xlatortest.Ended(t, xlatortest.Async(func() { w.X.Release(fd) }))
 	close(g.Open)
-	w.x.Stop()
-	if n := w.p.Releases(); n != 1 {
+	w.X.Stop()
+	if n := w.P.Releases(); n != 1 {
 		t.Errorf("released %d times", n)
 	}
 }
@@ -312,10 +312,10 @@ func TestReleaseWhileItIsBeingOpened(t *testing.T) {
 func TestInterruptEndsTheWaitOnly(t *testing.T) {
 	w := build(t, nil)
 	fd := w.early(w.file("f", "content"))
-	g := w.p.Gate(xlator.FopOpen, false)
+	g := w.P.Gate(xlator.FopOpen, false)
 	call := &xlator.Call{}
 	var err error
-	done := xlatortest.Async(func() { _, err = w.x.Readv(call, &xlator.ReadvReq{FD: fd, Size: 10}) })
+	done := xlatortest.Async(func() { _, err = w.X.Readv(call, &xlator.ReadvReq{FD: fd, Size: 10}) })
 	g.Wait(t)
 	call.Interrupt()
 	xlatortest.Ended(t, done)
@@ -336,7 +336,7 @@ func TestAnonymousFstatOpensNothing(t *testing.T) {
 	w := build(t, map[string]string{"use-anonymous-fd": "on"})
 	fd := w.early(w.file("f", "content"))
 	if n := w.opens(func() {
-		rep, err := w.x.Fstat(caller(), &xlator.FstatReq{FD: fd})
+		rep, err := w.X.Fstat(caller(), &xlator.FstatReq{FD: fd})
 		if err != nil || rep.Attr.Size != 7 {
 			t.Errorf("%+v, %v", rep, err)
 		}
@@ -351,10 +351,10 @@ func TestAnonymousFstatOpensNothing(t *testing.T) {
 func TestDumpCounts(t *testing.T) {
 	w := build(t, nil)
 	w.read(w.early(w.file("f", "")))
-	w.x.Release(w.early(w.file("g", "")))
+	w.X.Release(w.early(w.file("g", "")))
 	w.early(w.file("h", ""))
-	text, err := json.Marshal(w.x.Dump())
-	w.must(err)
+	text, err := json.Marshal(w.X.Dump())
+	w.Must(err)
 	if want := `{"early":3,"failed":0,"never":1,"opened":1,"waiting":1}`; string(text) != want {
 		t.Errorf("%s, want %s", text, want)
 	}
@@ -364,7 +364,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	xlatortest.NoLeaks(t, func() {
 		w := build(t, map[string]string{"lazy-open": "off"})
 		for range 20 {
-			w.x.Release(w.open(w.file(xlator.NewGFID().String(), "content"), unix.O_RDONLY))
+			w.X.Release(w.open(w.file(xlator.NewGFID().String(), "content"), unix.O_RDONLY))
 		}
 		w.Stop()
 	})

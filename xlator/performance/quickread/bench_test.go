@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/xlator"
-	ct "github.com/holdfast/holdfast/xlator/content/contenttest"
 	"github.com/holdfast/holdfast/xlator/debug/delaygen"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
 // BenchmarkSmallFiles looks up and reads 500 files of 4 KiB, over and over, from a
@@ -22,7 +22,7 @@ func BenchmarkSmallFiles(b *testing.B) {
 	}{{"quick-read", nil}, {"without", map[string]string{"pass-through": "on"}}} {
 		b.Run(c.name, func(b *testing.B) {
 			s := subject(true, c.opts)
-			s.Between = func(w *ct.World, leaf xlator.Fops) xlator.Fops {
+			s.Between = func(w *xlatortest.World, leaf xlator.Fops) xlator.Fops {
 				return w.Add(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "1000", "enable": "lookup,readv"}, bring(leaf))
 			}
 			w := s.Build(b)

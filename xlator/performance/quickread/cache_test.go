@@ -49,7 +49,7 @@ func subject(bringing bool, opts map[string]string) ct.Subject {
 		Warm: func(w *ct.World, fd *xlator.FD) { w.Lookup("f"); w.Read(fd, 0, 65536) },
 	}
 	if bringing {
-		s.Between = func(_ *ct.World, leaf xlator.Fops) xlator.Fops { return bring(leaf) }
+		s.Between = func(_ *xlatortest.World, leaf xlator.Fops) xlator.Fops { return bring(leaf) }
 		s.Warm = func(w *ct.World, _ *xlator.FD) { w.Lookup("f") }
 		s.Prepare = func(*ct.World) {}
 		s.Fetch = func(w *ct.World, _ *xlator.FD) { w.Lookup("f") }
@@ -75,13 +75,15 @@ func TestReadsAreAsWithoutCache(t *testing.T) {
 		{"max-file-size": "300KB", "cache-size": "300KB", "ctime-invalidation": "on"}, {"max-file-size": "0"}}
 	s := subject(true, options[2])
 	t.Run("alone", func(t *testing.T) { ct.Model(t, s, options...) })
-	s.Between = func(w *ct.World, leaf xlator.Fops) xlator.Fops { return w.Add(writebehind.Type(), nil, bring(leaf)) }
+	s.Between = func(w *xlatortest.World, leaf xlator.Fops) xlator.Fops {
+		return w.Add(writebehind.Type(), nil, bring(leaf))
+	}
 	t.Run("above write-behind", func(t *testing.T) { ct.Model(t, s, options...) })
 }
 
 func open(w *ct.World, name string, size int, flags uint32) *xlator.FD {
 	fd := w.Open(w.Create(name, ct.Fill(1, size)), flags)
-	w.T.Cleanup(func() { w.X.Release(fd) })
+	w.T().Cleanup(func() { w.X.Release(fd) })
 	return fd
 }
 

@@ -53,13 +53,13 @@ func TestReadsAreAsWithoutReadAhead(t *testing.T) {
 	options := []map[string]string{nil, small, {"page-count": "16", "page-size": "4096"}, {"pass-through": "on"}, {"page-count": "1", "force-atime-update": "on"}}
 	s := subject(nil)
 	t.Run("alone", func(t *testing.T) { ct.Model(t, s, options...) })
-	s.Between = func(w *ct.World, leaf xlator.Fops) xlator.Fops { return w.Add(writebehind.Type(), nil, leaf) }
+	s.Between = xlatortest.Above(writebehind.Type(), nil)
 	t.Run("above write-behind", func(t *testing.T) { ct.Model(t, s, options...) })
 }
 
 func open(w *ct.World, name string, size int, flags uint32) *xlator.FD {
 	fd := w.Open(w.Create(name, ct.Fill(1, size)), flags)
-	w.T.Cleanup(func() { w.X.Release(fd) })
+	w.T().Cleanup(func() { w.X.Release(fd) })
 	return fd
 }
 
@@ -286,7 +286,7 @@ func TestReleaseWaitsForPagesOnTheirWay(t *testing.T) {
 	default:
 	}
 	close(g.Open)
-	xlatortest.Ended(w.T, done)
+	xlatortest.Ended(w.T(), done)
 	if n := w.X.(*translator).bytes; n != 0 {
 		t.Errorf("%d bytes are kept", n)
 	}

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/xlator"
-	ct "github.com/holdfast/holdfast/xlator/content/contenttest"
 	"github.com/holdfast/holdfast/xlator/debug/delaygen"
+	"github.com/holdfast/holdfast/xlator/xlatortest"
 )
 
 // BenchmarkReadInSequence reads a file of 32 MiB from its beginning to its end, 128
@@ -22,9 +22,7 @@ func BenchmarkReadInSequence(b *testing.B) {
 	}{{"read-ahead", nil}, {"16 pages", map[string]string{"page-count": "16"}}, {"without", map[string]string{"pass-through": "on"}}} {
 		b.Run(c.name, func(b *testing.B) {
 			s := subject(c.opts)
-			s.Between = func(w *ct.World, leaf xlator.Fops) xlator.Fops {
-				return w.Add(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "1000", "enable": "readv"}, leaf)
-			}
+			s.Between = xlatortest.Above(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "1000", "enable": "readv"})
 			w := s.Build(b)
 			const size, step = 32 << 20, 128 << 10
 			fd := open(w, "f", size, unix.O_RDONLY)

@@ -20,14 +20,14 @@ func BenchmarkList2000(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			w := build(b, c.opts)
 			d := w.fill(2000)
-			w.x.Next = w.Add(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "200", "enable": "readdirp"}, w.leaf)
+			w.X.Next = w.Add(delaygen.Type(), map[string]string{"delay-percentage": "100", "delay-duration": "200", "enable": "readdirp"}, w.Leaf)
 			b.ReportAllocs()
 			for b.Loop() {
-				fd := w.opendir(w.x, d)
-				if n := len(w.list(w.x, fd, 0, 4096)); n != 2002 {
+				fd := w.opendir(w.X, d)
+				if n := len(w.list(w.X, fd, 0, 4096)); n != 2002 {
 					b.Fatalf("%d entries", n)
 				}
-				w.x.Release(fd)
+				w.X.Release(fd)
 			}
 		})
 	}
@@ -37,23 +37,23 @@ func BenchmarkList2000(b *testing.B) {
 // and to one that does.
 func BenchmarkFopBeside(b *testing.B) {
 	w := build(b, nil)
-	w.must(w.create(w.leaf, w.root, "f"))
-	i := w.find(w.root, "f")
-	w.x.Next = &answers{}
+	w.Must(w.create(w.Leaf, w.Root, "f"))
+	i := w.find(w.Root, "f")
+	w.X.Next = &answers{}
 	ctx := xlator.Internal()
 	b.Run("stat", func(b *testing.B) {
 		r := &xlator.StatReq{Inode: i}
 		for b.Loop() {
-			w.x.Stat(ctx, r)
+			w.X.Stat(ctx, r)
 		}
 	})
 	b.Run("truncate", func(b *testing.B) {
 		r := &xlator.TruncateReq{Inode: i}
 		for b.Loop() {
-			w.x.Truncate(ctx, r)
+			w.X.Truncate(ctx, r)
 		}
 	})
-	w.x.Next = w.p
+	w.X.Next = w.P
 }
 
 // answers is a child that has the answer ready.

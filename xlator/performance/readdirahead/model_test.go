@@ -24,7 +24,7 @@ type fresh struct {
 }
 
 func (f *fresh) Readdirp(ctx context.Context, r *xlator.ReaddirReq) (*xlator.ReaddirRep, error) {
-	o, err := f.Next.Opendir(ctx, &xlator.OpenReq{Inode: r.FD.Inode(), Flags: unix.O_DIRECTORY, Base: f.w.base.Add(1)})
+	o, err := f.Next.Opendir(ctx, &xlator.OpenReq{Inode: r.FD.Inode(), Flags: unix.O_DIRECTORY, Base: f.w.NextBase()})
 	if err != nil {
 		return nil, err // the brick has stopped
 	}
@@ -41,36 +41,36 @@ func TestListsWhatTheBrickLists(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		w := build(t, map[string]string{"rda-request-size": "4096", "rda-high-wmark": "8KB"})
 		defer w.Stop()
-		w.p.Next = &fresh{w: w, Default: xlator.Default{Next: w.leaf}}
+		w.P.Next = &fresh{w: w, Default: xlator.Default{Next: w.Leaf}}
 		d := w.fill(60)
 		var fds []*xlator.FD
 		ctx := xlator.Internal()
 		name := func(r *rapid.T) string { return fmt.Sprintf("file-%04d", rapid.IntRange(0, 70).Draw(r, "n")) }
 		r.Repeat(map[string]func(*rapid.T){
-			"open": func(r *rapid.T) { fds = append(fds, w.opendir(w.x, d)) },
+			"open": func(r *rapid.T) { fds = append(fds, w.opendir(w.X, d)) },
 			"close": func(r *rapid.T) {
 				if len(fds) > 0 {
 					n := rapid.IntRange(0, len(fds)-1).Draw(r, "fd")
-					w.x.Release(fds[n])
+					w.X.Release(fds[n])
 					fds = slices.Delete(fds, n, n+1)
 				}
 			},
-			"create": func(r *rapid.T) { w.create(w.x, d, name(r)) },
-			"unlink": func(r *rapid.T) { unlink(w.x, d, name(r)) },
+			"create": func(r *rapid.T) { w.create(w.X, d, name(r)) },
+			"unlink": func(r *rapid.T) { unlink(w.X, d, name(r)) },
 			"truncate": func(r *rapid.T) {
-				if rep, err := w.x.Lookup(ctx, &xlator.LookupReq{Parent: d, Name: name(r)}); err == nil {
-					w.must(justErr(w.x.Truncate(ctx, &xlator.TruncateReq{Inode: rep.Inode, Size: uint64(rapid.IntRange(0, 99).Draw(r, "size"))})))
+				if rep, err := w.X.Lookup(ctx, &xlator.LookupReq{Parent: d, Name: name(r)}); err == nil {
+					w.Must(justErr(w.X.Truncate(ctx, &xlator.TruncateReq{Inode: rep.Inode, Size: uint64(rapid.IntRange(0, 99).Draw(r, "size"))})))
 				}
 			},
 			"another client": func(r *rapid.T) {
-				w.create(w.leaf, d, name(r))
-				w.x.Notified(w.p, xlator.Event{Kind: xlator.Invalidate, File: d.GFID(), Stale: xlator.StaleEntries})
+				w.create(w.Leaf, d, name(r))
+				w.X.Notified(w.P, xlator.Event{Kind: xlator.Invalidate, File: d.GFID(), Stale: xlator.StaleEntries})
 			},
 			"phase": func(r *rapid.T) {
 				w.Phase.Set(rapid.SampledFrom([]xlator.PhaseName{xlator.PhaseSettling, xlator.PhaseServing, xlator.PhaseServing, xlator.PhaseDraining}).Draw(r, "phase"))
 			},
 			"options": func(r *rapid.T) {
-				w.reconfigure(map[string]string{"rda-request-size": "4096",
+				w.Reconfigure(map[string]string{"rda-request-size": "4096",
 					"rda-high-wmark":  rapid.SampledFrom([]string{"0", "5KB", "128KB"}).Draw(r, "high"),
 					"rda-cache-limit": rapid.SampledFrom([]string{"0", "20KB", "10MB"}).Draw(r, "limit")})
 			},
@@ -79,16 +79,16 @@ func TestListsWhatTheBrickLists(t *testing.T) {
 					return
 				}
 				fd := rapid.SampledFrom(fds).Draw(r, "fd")
-				ref := w.opendir(w.leaf, d)
-				all := w.list(w.leaf, ref, 0, 1<<16)
-				w.leaf.Release(ref)
+				ref := w.opendir(w.Leaf, d)
+				all := w.list(w.Leaf, ref, 0, 1<<16)
+				w.Leaf.Release(ref)
 				at := rapid.IntRange(0, len(all)).Draw(r, "at")
 				for range rapid.IntRange(1, 5).Draw(r, "pieces") {
 					offset := int64(0)
 					if at > 0 {
 						offset = all[at-1].Offset
 					}
-					es := w.piece(w.x, fd, offset, rapid.IntRange(100, 3000).Draw(r, "size"))
+					es := w.piece(w.X, fd, offset, rapid.IntRange(100, 3000).Draw(r, "size"))
 					if len(es) == 0 != (at == len(all)) || !slices.Equal(told(es), told(all[at:at+len(es)])) {
 						r.Fatalf("from %d: %v\nof %v", at, told(es), told(all))
 					}
@@ -102,10 +102,10 @@ func TestListsWhatTheBrickLists(t *testing.T) {
 			},
 		})
 		for _, fd := range fds {
-			w.x.Release(fd)
+			w.X.Release(fd)
 		}
 		w.Stop()
-		if n := w.x.memory.Load(); n != 0 {
+		if n := w.X.memory.Load(); n != 0 {
 			r.Fatalf("%d bytes left", n)
 		}
 	})
@@ -126,7 +126,7 @@ func TestReadersAmongWriters(t *testing.T) {
 				sync.Mutex
 				least uint64
 			}
-			common := w.opendir(w.x, d)
+			common := w.opendir(w.X, d)
 			var readers, others sync.WaitGroup
 			stop := make(chan struct{})
 			for c := range 4 {
@@ -134,13 +134,13 @@ func TestReadersAmongWriters(t *testing.T) {
 					for range 60 {
 						fd := common
 						if c > 0 {
-							fd = w.opendir(w.x, d)
+							fd = w.opendir(w.X, d)
 						}
 						size.Lock()
 						least := size.least
 						size.Unlock()
 						seen := map[string]int{}
-						for _, e := range w.list(w.x, fd, 0, 2000) {
+						for _, e := range w.list(w.X, fd, 0, 2000) {
 							seen[e.Name]++
 							if e.Name == "file-0040" && e.Attr.Valid() && e.Attr.Size < least {
 								t.Errorf("size %d, but %d was acknowledged before", e.Attr.Size, least)
@@ -153,7 +153,7 @@ func TestReadersAmongWriters(t *testing.T) {
 							}
 						}
 						if c > 0 {
-							w.x.Release(fd)
+							w.X.Release(fd)
 						}
 					}
 				})
@@ -171,22 +171,22 @@ func TestReadersAmongWriters(t *testing.T) {
 				})
 			}
 			until(func(n int) {
-				w.must(justErr(w.x.Truncate(ctx, &xlator.TruncateReq{Inode: grown, Size: uint64(n)})))
+				w.Must(justErr(w.X.Truncate(ctx, &xlator.TruncateReq{Inode: grown, Size: uint64(n)})))
 				size.Lock()
 				size.least = uint64(n)
 				size.Unlock()
 			})
 			until(func(n int) {
-				w.must(w.create(w.x, d, "coming"))
-				w.must(unlink(w.x, d, "coming"))
+				w.Must(w.create(w.X, d, "coming"))
+				w.Must(unlink(w.X, d, "coming"))
 			})
 			until(func(n int) { w.Phase.Set([]xlator.PhaseName{xlator.PhaseServing, xlator.PhaseDraining}[n/20%2]) })
 			readers.Wait()
 			close(stop)
 			others.Wait()
-			w.x.Release(common)
+			w.X.Release(common)
 			w.Stop()
-			if n := w.x.memory.Load(); n != 0 {
+			if n := w.X.memory.Load(); n != 0 {
 				t.Errorf("%d bytes left", n)
 			}
 		})

@@ -16,14 +16,14 @@ import (
 func TestDirectoryIsListedAheadFromItsOpening(t *testing.T) {
 	w := build(t, nil)
 	d := w.fill(300)
-	want := w.list(w.leaf, w.opendir(w.leaf, d), 0, 4096)
-	g := w.p.Gate(xlator.FopReaddirp, false)
-	fd := w.opendir(w.x, d)
+	want := w.list(w.Leaf, w.opendir(w.Leaf, d), 0, 4096)
+	g := w.P.Gate(xlator.FopReaddirp, false)
+	fd := w.opendir(w.X, d)
 	g.Wait(t) // nobody has asked for anything yet
 	close(g.Open)
 	w.idle(fd)
 	var got []xlator.DirEntry
-	if n := w.asked(func() { got = w.list(w.x, fd, 0, 4096) }); n > 1 {
+	if n := w.asked(func() { got = w.list(w.X, fd, 0, 4096) }); n > 1 {
 		t.Errorf("the child was asked %d times while it was read", n)
 	}
 	if !slices.Equal(told(got), told(want)) {
@@ -34,8 +34,8 @@ func TestDirectoryIsListedAheadFromItsOpening(t *testing.T) {
 			t.Errorf("%s has no attributes", e.Name)
 		}
 	}
-	w.x.Release(fd)
-	if n := w.x.memory.Load(); n != 0 {
+	w.X.Release(fd)
+	if n := w.X.memory.Load(); n != 0 {
 		t.Errorf("%d bytes left", n)
 	}
 }
@@ -44,26 +44,26 @@ func TestDirectoryIsListedAheadFromItsOpening(t *testing.T) {
 func TestSeeksGiveWhatTheChildGives(t *testing.T) {
 	w := build(t, nil)
 	d := w.fill(300)
-	ref := w.opendir(w.leaf, d)
-	all := w.list(w.leaf, ref, 0, 4096)
-	fd := w.opendir(w.x, d)
+	ref := w.opendir(w.Leaf, d)
+	all := w.list(w.Leaf, ref, 0, 4096)
+	fd := w.opendir(w.X, d)
 	for _, at := range []int{0, 10, 3, 0, 150, 151, 150, 299, 20, len(all) - 2} {
 		offset := int64(0)
 		if at > 0 {
 			offset = all[at-1].Offset
 		}
-		es := w.piece(w.x, fd, offset, 3000)
+		es := w.piece(w.X, fd, offset, 3000)
 		if len(es) == 0 || !slices.Equal(told(es), told(all[at:min(at+len(es), len(all))])) {
 			t.Fatalf("from %d: %v", at, told(es))
 		}
 		// The last entries did not fit.
-		again := w.piece(w.x, fd, es[len(es)/2].Offset, 3000)
+		again := w.piece(w.X, fd, es[len(es)/2].Offset, 3000)
 		from := at + len(es)/2 + 1
 		if len(again) == 0 && from < len(all) || len(again) > 0 && !slices.Equal(told(again), told(all[from:from+len(again)])) {
 			t.Fatalf("again from %d: %v", from, told(again))
 		}
 	}
-	if es := w.piece(w.x, fd, all[len(all)-1].Offset, 3000); len(es) != 0 {
+	if es := w.piece(w.X, fd, all[len(all)-1].Offset, 3000); len(es) != 0 {
 		t.Errorf("after the end: %v", told(es))
 	}
 }
@@ -71,59 +71,59 @@ func TestSeeksGiveWhatTheChildGives(t *testing.T) {
 func TestListingGoesOnAfterASeek(t *testing.T) {
 	w := build(t, nil)
 	d := w.fill(400)
-	all := w.list(w.leaf, w.opendir(w.leaf, d), 0, 4096)
-	fd := w.opendir(w.x, d)
+	all := w.list(w.Leaf, w.opendir(w.Leaf, d), 0, 4096)
+	fd := w.opendir(w.X, d)
 	w.idle(fd)
-	es := w.piece(w.x, fd, all[99].Offset, 4096)
+	es := w.piece(w.X, fd, all[99].Offset, 4096)
 	w.idle(fd)
 	if n := w.asked(func() {
-		w.piece(w.x, fd, es[len(es)-1].Offset, 4096)
+		w.piece(w.X, fd, es[len(es)-1].Offset, 4096)
 	}); n != 0 {
 		t.Error("the child was asked for what comes after a seek")
 	}
 }
 
 var changesOfNames = map[string]func(w *world, d *xlator.Inode) error{
-	"create": func(w *world, d *xlator.Inode) error { return w.create(w.x, d, "new") },
+	"create": func(w *world, d *xlator.Inode) error { return w.create(w.X, d, "new") },
 	"mknod": func(w *world, d *xlator.Inode) error {
-		return justErr(w.x.Mknod(xlator.Internal(), &xlator.MknodReq{MakeReq: w.name(d, "new"), Type: xlator.TypeFIFO}))
+		return justErr(w.X.Mknod(xlator.Internal(), &xlator.MknodReq{MakeReq: w.name(d, "new"), Type: xlator.TypeFIFO}))
 	},
 	"mkdir": func(w *world, d *xlator.Inode) error {
-		return justErr(w.x.Mkdir(xlator.Internal(), &xlator.MkdirReq{MakeReq: w.name(d, "new")}))
+		return justErr(w.X.Mkdir(xlator.Internal(), &xlator.MkdirReq{MakeReq: w.name(d, "new")}))
 	},
 	"symlink": func(w *world, d *xlator.Inode) error {
-		return justErr(w.x.Symlink(xlator.Internal(), &xlator.SymlinkReq{MakeReq: w.name(d, "new"), Target: "x"}))
+		return justErr(w.X.Symlink(xlator.Internal(), &xlator.SymlinkReq{MakeReq: w.name(d, "new"), Target: "x"}))
 	},
 	"link": func(w *world, d *xlator.Inode) error {
-		return justErr(w.x.Link(xlator.Internal(), &xlator.LinkReq{Inode: w.find(d, "file-0000"), Parent: d, Name: "new"}))
+		return justErr(w.X.Link(xlator.Internal(), &xlator.LinkReq{Inode: w.find(d, "file-0000"), Parent: d, Name: "new"}))
 	},
-	"unlink": func(w *world, d *xlator.Inode) error { return unlink(w.x, d, "file-0001") },
+	"unlink": func(w *world, d *xlator.Inode) error { return unlink(w.X, d, "file-0001") },
 	"rmdir": func(w *world, d *xlator.Inode) error {
-		return justErr(w.x.Rmdir(xlator.Internal(), &xlator.RmdirReq{Parent: d, Name: "sub"}))
+		return justErr(w.X.Rmdir(xlator.Internal(), &xlator.RmdirReq{Parent: d, Name: "sub"}))
 	},
 	"rename": func(w *world, d *xlator.Inode) error {
-		return justErr(w.x.Rename(xlator.Internal(), &xlator.RenameReq{OldParent: d, OldName: "file-0001", NewParent: d, NewName: "new"}))
+		return justErr(w.X.Rename(xlator.Internal(), &xlator.RenameReq{OldParent: d, OldName: "file-0001", NewParent: d, NewName: "new"}))
 	},
 	"rename into it": func(w *world, d *xlator.Inode) error {
-		w.must(w.create(w.leaf, w.root, "outside"))
-		return justErr(w.x.Rename(xlator.Internal(), &xlator.RenameReq{OldParent: w.root, OldName: "outside", NewParent: d, NewName: "new"}))
+		w.Must(w.create(w.Leaf, w.Root, "outside"))
+		return justErr(w.X.Rename(xlator.Internal(), &xlator.RenameReq{OldParent: w.Root, OldName: "outside", NewParent: d, NewName: "new"}))
 	},
 	"told by the brick": func(w *world, d *xlator.Inode) error {
-		w.must(w.create(w.leaf, d, "theirs"))
-		w.x.Notified(w.p, xlator.Event{Kind: xlator.Invalidate, File: d.GFID(), Stale: xlator.StaleEntries})
+		w.Must(w.create(w.Leaf, d, "theirs"))
+		w.X.Notified(w.P, xlator.Event{Kind: xlator.Invalidate, File: d.GFID(), Stale: xlator.StaleEntries})
 		return nil
 	},
 	"the brick was away": func(w *world, d *xlator.Inode) error {
-		w.must(w.create(w.leaf, d, "theirs"))
-		w.x.Notified(w.p, xlator.Event{Kind: xlator.ChildDown})
+		w.Must(w.create(w.Leaf, d, "theirs"))
+		w.X.Notified(w.P, xlator.Event{Kind: xlator.ChildDown})
 		return nil
 	},
 }
 
 func (w *world) find(d *xlator.Inode, n string) *xlator.Inode {
-	w.t.Helper()
-	rep, err := w.leaf.Lookup(xlator.Internal(), &xlator.LookupReq{Parent: d, Name: n})
-	w.must(err)
+	w.T().Helper()
+	rep, err := w.Leaf.Lookup(xlator.Internal(), &xlator.LookupReq{Parent: d, Name: n})
+	w.Must(err)
 	return rep.Inode
 }
 
@@ -134,22 +134,22 @@ func TestChangeOfNamesIsListedAtOnce(t *testing.T) {
 			t.Run(fmt.Sprint(name, " during ", during), func(t *testing.T) {
 				w := build(t, nil)
 				d := w.fill(50)
-				w.mkdir(w.leaf, d, "sub")
+				w.mkdir(w.Leaf, d, "sub")
 				var g *xlatortest.Gate
 				if during {
-					g = w.p.Gate(xlator.FopReaddirp, true)
+					g = w.P.Gate(xlator.FopReaddirp, true)
 				}
-				fd := w.opendir(w.x, d)
+				fd := w.opendir(w.X, d)
 				if during {
 					g.Wait(t)
 				} else {
 					w.idle(fd)
 				}
-				w.must(do(w, d))
+				w.Must(do(w, d))
 				if during {
 					close(g.Open)
 				}
-				got, want := told(w.list(w.x, fd, 0, 4096)), told(w.list(w.leaf, w.opendir(w.leaf, d), 0, 4096))
+				got, want := told(w.list(w.X, fd, 0, 4096)), told(w.list(w.Leaf, w.opendir(w.Leaf, d), 0, 4096))
 				if !slices.Equal(got, want) {
 					t.Errorf("%v\nwant %v", got, want)
 				}
@@ -162,19 +162,19 @@ func TestChangeOfNamesIsListedAtOnce(t *testing.T) {
 func TestReaderThatChangesTheDirectoryIsNotReadAheadOf(t *testing.T) {
 	w := build(t, nil)
 	d := w.fill(300)
-	fd := w.opendir(w.x, d)
+	fd := w.opendir(w.X, d)
 	w.idle(fd)
 	requests, from := int64(0), int64(0)
 	n := w.asked(func() {
 		for {
-			es := w.piece(w.x, fd, from, 4096)
+			es := w.piece(w.X, fd, from, 4096)
 			requests++
 			if len(es) == 0 {
 				return
 			}
 			for _, e := range es {
 				if e.Type == xlator.TypeRegular {
-					w.must(unlink(w.x, d, e.Name))
+					w.Must(unlink(w.X, d, e.Name))
 				}
 			}
 			from = es[len(es)-1].Offset
@@ -183,7 +183,7 @@ func TestReaderThatChangesTheDirectoryIsNotReadAheadOf(t *testing.T) {
 	if n > requests+1 {
 		t.Errorf("%d listings for %d requests", n, requests)
 	}
-	if left := w.list(w.leaf, w.opendir(w.leaf, d), 0, 4096); len(left) != 2 {
+	if left := w.list(w.Leaf, w.opendir(w.Leaf, d), 0, 4096); len(left) != 2 {
 		t.Errorf("left: %v", told(left))
 	}
 }
@@ -192,35 +192,35 @@ func TestReaderThatChangesTheDirectoryIsNotReadAheadOf(t *testing.T) {
 func changing(w *world, d *xlator.Inode) map[string]func() error {
 	ctx := xlator.Internal()
 	i := w.find(d, "file-0001")
-	o, err := w.x.Open(ctx, &xlator.OpenReq{Inode: i, Flags: unix.O_RDWR, Base: 9001})
-	w.must(err)
+	o, err := w.X.Open(ctx, &xlator.OpenReq{Inode: i, Flags: unix.O_RDWR, Base: 9001})
+	w.Must(err)
 	x := &xlator.Dict{}
 	x.SetBytes("user.x", []byte("1"))
 	set := xlator.Setattr{Mask: xlator.SetMode, Mode: 0o604}
 	return map[string]func() error{
 		"write": func() error {
-			return justErr(w.x.Writev(ctx, &xlator.WritevReq{FD: o.FD, Payload: xlator.Payload{Bytes: []byte("data")}}))
+			return justErr(w.X.Writev(ctx, &xlator.WritevReq{FD: o.FD, Payload: xlator.Payload{Bytes: []byte("data")}}))
 		},
-		"truncate":  func() error { return justErr(w.x.Truncate(ctx, &xlator.TruncateReq{Inode: i, Size: 3})) },
-		"ftruncate": func() error { return justErr(w.x.Ftruncate(ctx, &xlator.FtruncateReq{FD: o.FD, Size: 3})) },
-		"setattr":   func() error { return justErr(w.x.Setattr(ctx, &xlator.SetattrReq{Inode: i, Setattr: set})) },
-		"fsetattr":  func() error { return justErr(w.x.Fsetattr(ctx, &xlator.FsetattrReq{FD: o.FD, Setattr: set})) },
-		"fallocate": func() error { return justErr(w.x.Fallocate(ctx, &xlator.FallocateReq{FD: o.FD, Len: 9000})) },
+		"truncate":  func() error { return justErr(w.X.Truncate(ctx, &xlator.TruncateReq{Inode: i, Size: 3})) },
+		"ftruncate": func() error { return justErr(w.X.Ftruncate(ctx, &xlator.FtruncateReq{FD: o.FD, Size: 3})) },
+		"setattr":   func() error { return justErr(w.X.Setattr(ctx, &xlator.SetattrReq{Inode: i, Setattr: set})) },
+		"fsetattr":  func() error { return justErr(w.X.Fsetattr(ctx, &xlator.FsetattrReq{FD: o.FD, Setattr: set})) },
+		"fallocate": func() error { return justErr(w.X.Fallocate(ctx, &xlator.FallocateReq{FD: o.FD, Len: 9000})) },
 		"copy": func() error {
-			return justErr(w.x.CopyFileRange(ctx, &xlator.CopyFileRangeReq{Src: o.FD, Dst: o.FD, DstOff: 100, Len: 1}))
+			return justErr(w.X.CopyFileRange(ctx, &xlator.CopyFileRangeReq{Src: o.FD, Dst: o.FD, DstOff: 100, Len: 1}))
 		},
-		"setxattr": func() error { return justErr(w.x.Setxattr(ctx, &xlator.SetxattrReq{Inode: i, Xattrs: x})) },
+		"setxattr": func() error { return justErr(w.X.Setxattr(ctx, &xlator.SetxattrReq{Inode: i, Xattrs: x})) },
 		"link elsewhere": func() error {
-			return justErr(w.x.Link(ctx, &xlator.LinkReq{Inode: i, Parent: w.root, Name: "elsewhere"}))
+			return justErr(w.X.Link(ctx, &xlator.LinkReq{Inode: i, Parent: w.Root, Name: "elsewhere"}))
 		},
 		"told by the brick": func() error {
-			w.must(justErr(w.leaf.Truncate(ctx, &xlator.TruncateReq{Inode: i, Size: 7})))
-			w.x.Notified(w.p, xlator.Event{Kind: xlator.Invalidate, File: i.GFID(), Stale: xlator.StaleAttr})
+			w.Must(justErr(w.Leaf.Truncate(ctx, &xlator.TruncateReq{Inode: i, Size: 7})))
+			w.X.Notified(w.P, xlator.Event{Kind: xlator.Invalidate, File: i.GFID(), Stale: xlator.StaleAttr})
 			return nil
 		},
 		"a lock": func() error {
-			w.must(justErr(w.leaf.Truncate(ctx, &xlator.TruncateReq{Inode: i, Size: 7})))
-			return justErr(w.x.Lk(ctx, &xlator.LkReq{FD: o.FD, Cmd: xlator.LkSet, Lock: xlator.Lock{Type: unix.F_WRLCK, End: 10}}))
+			w.Must(justErr(w.Leaf.Truncate(ctx, &xlator.TruncateReq{Inode: i, Size: 7})))
+			return justErr(w.X.Lk(ctx, &xlator.LkReq{FD: o.FD, Cmd: xlator.LkSet, Lock: xlator.Lock{Type: unix.F_WRLCK, End: 10}}))
 		},
 	}
 }
@@ -232,16 +232,16 @@ func TestAttributesFromBeforeAChangeAreLeftOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, d := prepared(t)
 			do := changing(w, d)[name]
-			fd := w.opendir(w.x, d)
+			fd := w.opendir(w.X, d)
 			w.idle(fd)
-			w.must(do())
+			w.Must(do())
 			n := 0
-			for _, e := range w.list(w.x, fd, 0, 4096) {
+			for _, e := range w.list(w.X, fd, 0, 4096) {
 				switch {
 				case e.Attr.Valid():
 					n++
-					rep, err := w.leaf.Stat(xlator.Internal(), &xlator.StatReq{Inode: e.Inode})
-					w.must(err)
+					rep, err := w.Leaf.Stat(xlator.Internal(), &xlator.StatReq{Inode: e.Inode})
+					w.Must(err)
 					if rep.Attr.Size != e.Attr.Size || rep.Attr.Mode != e.Attr.Mode || rep.Attr.Ctime != e.Attr.Ctime || rep.Attr.Nlink != e.Attr.Nlink {
 						t.Errorf("%s: %+v\nbut the brick has %+v", e.Name, e.Attr, rep.Attr)
 					}
@@ -264,10 +264,10 @@ func prepared(t *testing.T) (*world, *xlator.Inode) {
 func TestAttributesOfAWriteUnderWayAreLeftOut(t *testing.T) {
 	w, d := prepared(t)
 	i := w.find(d, "file-0001")
-	g := w.p.Gate(xlator.FopTruncate, true)
-	done := xlatortest.Async(func() { w.x.Truncate(xlator.Internal(), &xlator.TruncateReq{Inode: i, Size: 3}) })
+	g := w.P.Gate(xlator.FopTruncate, true)
+	done := xlatortest.Async(func() { w.X.Truncate(xlator.Internal(), &xlator.TruncateReq{Inode: i, Size: 3}) })
 	g.Wait(t)
-	for _, e := range w.list(w.x, w.opendir(w.x, d), 0, 4096) {
+	for _, e := range w.list(w.X, w.opendir(w.X, d), 0, 4096) {
 		if e.Name == "file-0001" && e.Attr.Valid() {
 			t.Error("it has attributes")
 		}
@@ -278,10 +278,10 @@ func TestAttributesOfAWriteUnderWayAreLeftOut(t *testing.T) {
 
 func TestOldAttributesAreLeftOut(t *testing.T) {
 	w, d := prepared(t)
-	fd := w.opendir(w.x, d)
+	fd := w.opendir(w.X, d)
 	w.idle(fd)
-	w.clock.Add(int64(maxAge) + 1)
-	es := w.list(w.x, fd, 0, 1<<20)
+	w.Pass(maxAge + 1)
+	es := w.list(w.X, fd, 0, 1<<20)
 	for _, e := range es {
 		if e.Attr.Valid() {
 			t.Errorf("%s has attributes", e.Name)
@@ -294,44 +294,44 @@ func TestOldAttributesAreLeftOut(t *testing.T) {
 
 func TestErrorIsNotKept(t *testing.T) {
 	w, d := prepared(t)
-	g := w.p.Gate(xlator.FopReaddirp, false)
+	g := w.P.Gate(xlator.FopReaddirp, false)
 	g.Err = unix.EIO
 	close(g.Open)
-	fd := w.opendir(w.x, d)
+	fd := w.opendir(w.X, d)
 	w.idle(fd)
-	if es := w.list(w.x, fd, 0, 4096); len(es) != 52 {
+	if es := w.list(w.X, fd, 0, 4096); len(es) != 52 {
 		t.Errorf("%d entries after an error that nobody was told of", len(es))
 	}
-	g = w.p.Gate(xlator.FopReaddirp, false)
+	g = w.P.Gate(xlator.FopReaddirp, false)
 	g.Err = unix.EIO
 	close(g.Open)
-	if _, err := w.x.Readdirp(xlator.Internal(), &xlator.ReaddirReq{FD: fd, Offset: 0, Size: 4096}); !errors.Is(err, unix.EIO) {
+	if _, err := w.X.Readdirp(xlator.Internal(), &xlator.ReaddirReq{FD: fd, Offset: 0, Size: 4096}); !errors.Is(err, unix.EIO) {
 		t.Errorf("the child's error became %v", err)
 	}
 }
 
 func TestReleaseDoesNotWaitForTheChild(t *testing.T) {
 	w, d := prepared(t)
-	g := w.p.Gate(xlator.FopReaddirp, false)
-	fd := w.opendir(w.x, d)
+	g := w.P.Gate(xlator.FopReaddirp, false)
+	fd := w.opendir(w.X, d)
 	g.Wait(t)
-	xlatortest.Ended(t, xlatortest.Async(func() { w.x.Release(fd) }))
+	xlatortest.Ended(t, xlatortest.Async(func() { w.X.Release(fd) }))
 	close(g.Open)
-	w.x.Stop()
-	if n := w.x.memory.Load(); n != 0 {
+	w.X.Stop()
+	if n := w.X.memory.Load(); n != 0 {
 		t.Errorf("%d bytes left", n)
 	}
 }
 
 func TestInterruptedReaderGoesOn(t *testing.T) {
 	w, d := prepared(t)
-	g := w.p.Gate(xlator.FopReaddirp, false)
-	fd := w.opendir(w.x, d)
+	g := w.P.Gate(xlator.FopReaddirp, false)
+	fd := w.opendir(w.X, d)
 	g.Wait(t)
 	call := &xlator.Call{}
 	var err error
 	done := xlatortest.Async(func() {
-		_, err = w.x.Readdirp(call, &xlator.ReaddirReq{FD: fd, Size: 4096})
+		_, err = w.X.Readdirp(call, &xlator.ReaddirReq{FD: fd, Size: 4096})
 	})
 	call.Interrupt()
 	xlatortest.Ended(t, done)
@@ -339,7 +339,7 @@ func TestInterruptedReaderGoesOn(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	close(g.Open)
-	if es := w.list(w.x, fd, 0, 4096); len(es) != 52 {
+	if es := w.list(w.X, fd, 0, 4096); len(es) != 52 {
 		t.Errorf("%d entries", len(es))
 	}
 }
@@ -347,20 +347,20 @@ func TestInterruptedReaderGoesOn(t *testing.T) {
 func TestTransparentGraphReadsNothingAhead(t *testing.T) {
 	for _, phase := range []xlator.PhaseName{xlator.PhaseSettling, xlator.PhaseDraining} {
 		w, d := prepared(t)
-		fd := w.opendir(w.x, d)
+		fd := w.opendir(w.X, d)
 		w.idle(fd)
 		w.Phase.Set(phase)
-		w.must(w.create(w.leaf, d, "new"))
-		if es := w.list(w.x, fd, 0, 4096); len(es) != 53 {
+		w.Must(w.create(w.Leaf, d, "new"))
+		if es := w.list(w.X, fd, 0, 4096); len(es) != 53 {
 			t.Errorf("%s: %d entries", phase, len(es))
 		}
-		n := w.asked(func() { w.idle(w.opendir(w.x, d)) })
-		if n != 0 || w.x.memory.Load() != 0 {
+		n := w.asked(func() { w.idle(w.opendir(w.X, d)) })
+		if n != 0 || w.X.memory.Load() != 0 {
 			t.Errorf("%s: read ahead", phase)
 		}
 		w.Phase.Set(xlator.PhaseServing)
-		w.must(w.create(w.leaf, d, "newer"))
-		if es := w.list(w.x, fd, 0, 4096); len(es) != 54 {
+		w.Must(w.create(w.Leaf, d, "newer"))
+		if es := w.list(w.X, fd, 0, 4096); len(es) != 54 {
 			t.Errorf("serving after %s: %d entries", phase, len(es))
 		}
 	}
@@ -369,39 +369,39 @@ func TestTransparentGraphReadsNothingAhead(t *testing.T) {
 func TestOptionsBoundWhatIsReadAhead(t *testing.T) {
 	w := build(t, map[string]string{"rda-request-size": "4096", "rda-high-wmark": "20KB", "rda-low-wmark": "8KB"})
 	d := w.fill(600)
-	fd := w.opendir(w.x, d)
+	fd := w.opendir(w.X, d)
 	w.idle(fd)
-	s := w.x.streams.Get(fd)
+	s := w.X.streams.Get(fd)
 	if s.bytes < 20<<10 || s.bytes > 25<<10 {
 		t.Errorf("%d bytes read ahead", s.bytes)
 	}
 	n, from := 0, int64(0)
-	for es := w.piece(w.x, fd, 0, 4096); len(es) > 0 && n < 3; n++ {
+	for es := w.piece(w.X, fd, 0, 4096); len(es) > 0 && n < 3; n++ {
 		from = es[len(es)-1].Offset
-		es = w.piece(w.x, fd, from, 4096)
+		es = w.piece(w.X, fd, from, 4096)
 		w.idle(fd)
 	}
 	if s.bytes < 20<<10 {
 		t.Errorf("%d bytes after the low mark was passed", s.bytes)
 	}
 	// All directories together.
-	w.reconfigure(map[string]string{"rda-cache-limit": "1MB"})
+	w.Reconfigure(map[string]string{"rda-cache-limit": "1MB"})
 	for range 40 {
-		w.idle(w.opendir(w.x, d))
-		if m := w.x.memory.Load(); m > 1<<20 {
+		w.idle(w.opendir(w.X, d))
+		if m := w.X.memory.Load(); m > 1<<20 {
 			t.Fatalf("%d bytes in all", m)
 		}
 	}
 	for _, opts := range []map[string]string{{"pass-through": "on"}, {"rda-cache-limit": "0"}, {"rda-high-wmark": "0"}} {
-		w.reconfigure(opts)
-		if n := w.asked(func() { w.idle(w.opendir(w.x, d)) }); n != 0 {
+		w.Reconfigure(opts)
+		if n := w.asked(func() { w.idle(w.opendir(w.X, d)) }); n != 0 {
 			t.Errorf("%v: read ahead", opts)
 		}
 	}
-	text, err := json.Marshal(w.x.Dump())
-	w.must(err)
+	text, err := json.Marshal(w.X.Dump())
+	w.Must(err)
 	var dump struct{ Bytes, Hits, Requests int }
-	w.must(json.Unmarshal(text, &dump))
+	w.Must(json.Unmarshal(text, &dump))
 	if dump.Bytes == 0 || dump.Hits == 0 || dump.Requests == 0 {
 		t.Errorf("%s", text)
 	}
