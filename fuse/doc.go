@@ -106,17 +106,21 @@
 // directory has changed, not which names; so where the kernel keeps names for
 // longer than a second, told has those that it was told. A name is noted before the
 // brick is asked, and the kernel has the directory locked from its question to our
-// answer: taking a name back cannot overtake the answer that gave it.
+// answer: taking a name back cannot overtake the answer that gave it. Names are also
+// in a file of the keeper's (names.go), from which the next process takes them back,
+// each once: what became of a notice over which its predecessor died nobody knows.
+// (To have the kernel look up every name again, FUSE_NOTIFY_INC_EPOCH, would
+// unmount what is mounted in the directories.)
 //
 // # What a crash leaves behind
 //
 // With durable memory: the slots, as above, and a kernel that waits; the
-// Device, if somebody else holds it. Lost are notifications that were queued, which
-// names the kernel was told (it keeps them for as long as it was told), and
-// some lookups may be counted twice (a READDIRPLUS that was carried out and not
-// answered, a FORGET that was cleared and not applied): such a node is kept until
-// the unmount. Without: a mount that answers ENOTCONN until it is
-// unmounted.
+// Device, if somebody else holds it; the names that the kernel was told. Lost are
+// notifications that were queued: the next process has the kernel forget all that
+// it keeps for long (ChangedAll). Some lookups may be counted twice (a READDIRPLUS
+// that was carried out and not answered, a FORGET that was cleared and not
+// applied): such a node is kept until the unmount. Without: a mount that answers
+// ENOTCONN until it is unmounted.
 //
 // A process must have nothing open in the mount if it is to start the next one
 // that serves it: between fork(2) and execve(2) the close of that would wait

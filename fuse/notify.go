@@ -168,6 +168,7 @@ func (n *notifier) sendNames(dir uint64, names map[string]struct{}) {
 
 // sendAll takes back everything.
 func (n *notifier) sendAll() {
+	n.s.bridge.told.inherited(func(dir uint64, name string) { n.send(notification{node: dir, name: name}) })
 	for _, dir := range n.s.bridge.told.all() {
 		n.sendNames(dir, n.s.bridge.told.take(dir))
 	}

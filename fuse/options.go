@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"runtime"
 	"time"
+
+	"github.com/holdfast/holdfast/xlator"
 )
 
 // Options describe a mount.
@@ -52,6 +54,9 @@ type Options struct {
 	// Resend says that the memory is new and the mount is not: the kernel has
 	// sent requests to a process that has died, and is asked for them again.
 	Resend bool
+	// Descriptors keep, where names are kept by the kernel for longer than a second,
+	// which it was told, for the next process to take them back; nil: nobody does.
+	Descriptors xlator.Descriptors
 	// Linger is how long Serve waits, after the mount has ended, for requests
 	// that hang; 0: 5 s.
 	Linger time.Duration

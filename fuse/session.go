@@ -109,6 +109,9 @@ func (s *Session) Serve(t *fdtable.Table) error {
 		s.forgiving.Stop()
 	}
 	s.slots.close()
+	if err := s.bridge.told.close(); err != nil {
+		s.log.Debug("names that the kernel was told", "err", err)
+	}
 	if err := unix.Close(s.fd); err != nil {
 		s.log.Debug("close "+device, "err", err)
 	}

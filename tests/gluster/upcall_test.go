@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast/holdfast/tests/kill"
 	"github.com/holdfast/holdfast/tests/lab"
 	"github.com/holdfast/holdfast/tests/lab/relay"
 	"github.com/holdfast/holdfast/tests/mnt"
@@ -18,14 +19,14 @@ import (
 
 // cached is a volume with everything cached for long that can be, mounted here,
 // through the gate, and by the stock client, which caches nothing.
-func cached(t *testing.T, invalidation string) (ours, theirs string, m *mnt.M, gate *relay.Gate) {
+func cached(t *testing.T, invalidation string, opts ...mnt.Option) (ours, theirs string, m *mnt.M, gate *relay.Gate) {
 	t.Helper()
 	l := lab.Start(t)
 	v := l.Volume("one", lab.Set(
 		"features.cache-invalidation", invalidation, "features.cache-invalidation-timeout", "600", "performance.cache-invalidation", invalidation,
 		"performance.md-cache-timeout", "600", "performance.nl-cache", "on", "performance.io-cache", "on", "performance.cache-refresh-timeout", "60"))
 	r := l.Relay()
-	m = mnt.Mount(t, r.Source(v), mnt.O("attribute-timeout=600", "entry-timeout=600", "negative-timeout=600"))
+	m = mnt.Mount(t, r.Source(v), append(opts, mnt.O("attribute-timeout=600", "entry-timeout=600", "negative-timeout=600"))...)
 	return m.Dir, l.MountStock(v, lab.Args("--attribute-timeout=0", "--entry-timeout=0", "--negative-timeout=0")).Dir, m, r.Brick(v.Bricks[0])
 }
 
@@ -142,6 +143,39 @@ func TestChangesWhileTheBrickWasAwayAreSeen(t *testing.T) {
 	ok(t, gate.Accept())
 	eventually(t, 30*time.Second, "what was changed is seen", func() bool { return see() == want })
 	if d := sessions(t, m)[0]; d.Sessions != 2 {
+		t.Errorf("the session: %+v", d)
+	}
+}
+
+// TestChangesAfterADeathAreSeen: the kernel has names that the process before has
+// told it.
+func TestChangesAfterADeathAreSeen(t *testing.T) {
+	t.Parallel()
+	ours, theirs, m, _ := cached(t, "on", mnt.Plain())
+	keeper := m.Status().Keeper.PID
+	see := func(dir string) string { return look(filepath.Join(ours, dir), "", "f", "g", "d", "d/in", "new") }
+	for i := range 3 {
+		dir := fmt.Sprint("dir", i)
+		makeFew(t, filepath.Join(ours, dir))
+		for range 3 {
+			see(dir)
+		}
+		before := see(dir)
+		ok(t, kill.AndWait(keeper))
+		// The mount is not touched: the next process is to know without having been asked.
+		eventually(t, 20*time.Second, "another process serves", func() bool { s, err := m.TryStatus(); return err == nil && s.Worker.Generation == uint64(i+2) })
+		in := func(name string) string { return filepath.Join(theirs, dir, name) }
+		ok(t, os.Rename(in("f"), in("d/in")))
+		ok(t, os.Chmod(in("g"), 0o600))
+		ok(t, rewrite(in("g"), "abcdef"))
+		ok(t, os.WriteFile(in("new"), []byte("new"), 0o644))
+		want := look(filepath.Join(theirs, dir), "", "f", "g", "d", "d/in", "new")
+		if want == before {
+			t.Fatal("nothing has changed")
+		}
+		eventually(t, 20*time.Second, "what was changed is seen", func() bool { return see(dir) == want })
+	}
+	if d := sessions(t, m)[0]; d.Session != 1 || d.Resumed != 1 {
 		t.Errorf("the session: %+v", d)
 	}
 }

@@ -87,10 +87,16 @@ func (d *Daemon) open() (err error) {
 	}
 	opts := fuseOptions(&d.cfg, d.mountpoint, d.log)
 	opts.Resend = d.renewed
+	if d.link != nil {
+		opts.Descriptors = d.link
+	}
 	if d.session, err = fuse.NewSession(opts, dev, d.mem); err != nil {
 		return errors.Join(err, d.giveUp(dev))
 	}
 	d.changes.attach(d.session)
+	if d.mem.Worker() > 1 {
+		d.session.ChangedAll() // a process that dies may have been told, and not have told the kernel
+	}
 	d.promises = guarantees(d.link, dev)
 	logGuarantees(d.log, d.promises, d.mem.Worker() > 1)
 	d.recordMu.Lock()
