@@ -172,7 +172,6 @@ func (s *session) adoptSocket(sock net.Conn, set *settings) (*rpc.Conn, error) {
 		_ = sock.Close()
 		return nil, err
 	}
-	s.sock, _ = sock.(*net.TCPConn)
 	return s.conn, nil
 }
 

@@ -54,8 +54,8 @@ func (s *session) dump() Dump {
 		if s.cause != nil {
 			d.Error = s.cause.Error()
 		}
-	} else if s.sock != nil {
-		d.Address = s.sock.RemoteAddr().String()
+	} else if a := s.conn.RemoteAddr(); a != nil {
+		d.Address = a.String()
 	}
 	s.mu.Unlock()
 	s.tellMu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -51,7 +50,6 @@ type session struct {
 	// Guarded by mu.
 
 	conn    *rpc.Conn     // nil before the first connection
-	sock    *net.TCPConn  // of conn, for its options; nil for a unix socket
 	up      bool          // fops may be sent
 	sick    bool          // connected, but the brick says that its back-end is down
 	number  uint64        // of the session that is up, or was last
@@ -298,8 +296,8 @@ func (s *session) apply(set *settings) {
 		s.setAlarm()
 		s.changed()
 	}
-	if s.sock != nil && set.socket != old.socket {
-		if err := set.socket.Apply(s.sock); err != nil {
+	if s.conn != nil && set.socket != old.socket {
+		if err := s.conn.Apply(set.socket); err != nil {
 			s.log.Warn("options of the connection", "err", err)
 		}
 	}

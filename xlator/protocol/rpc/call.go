@@ -147,6 +147,9 @@ func (c *Conn) attach(ctx context.Context, k *call, r *Request) (Reply, error) {
 
 // wait waits for the reply of a call that has been sent.
 func (c *Conn) wait(ctx context.Context, k *call) (Reply, error) {
+	c.mu.Lock()
+	c.receiveOwn(k)
+	c.mu.Unlock()
 	if done := ctx.Done(); done == nil {
 		<-k.wake
 	} else {

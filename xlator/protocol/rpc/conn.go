@@ -77,8 +77,8 @@ type Conn struct {
 }
 
 // Open begins on a fresh memory (whatever was in it is lost) and a connected
-// socket on which nothing of ours is in flight. The socket becomes the Conn's;
-// the memory stays the caller's, to be closed after the Conn and all replies.
+// socket on which nothing of ours is in flight. The socket becomes the Conn's,
+// which closes what it was given; the memory stays the caller's, to be closed after the Conn and all replies.
 func Open(mem Memory, sock net.Conn, o Options) (*Conn, error) {
 	if err := mem.Layout().check(); err != nil {
 		return nil, err
@@ -130,12 +130,17 @@ func (c *Conn) Reconnect(sock net.Conn) error {
 		return err
 	}
 	sent, received, err := s.origin()
+	if err == nil {
+		err = s.start(c.space)
+	}
 	if err != nil {
+		s.forget()
 		return fmt.Errorf("rpc: %s: %w", c.opts.Name, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.sock != nil {
+		s.forget()
 		return fmt.Errorf("rpc: %s: connect again: the connection is %s", c.opts.Name, map[bool]string{true: "closed", false: "not lost"}[c.closed])
 	}
 	// The socket's name is stored last: before that, a next process takes it
@@ -198,6 +203,16 @@ func (c *Conn) Err() error {
 	return c.cause
 }
 
+// RemoteAddr is the server's address; nil while there is no connection.
+func (c *Conn) RemoteAddr() net.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sock == nil {
+		return nil
+	}
+	return c.sock.conn.RemoteAddr()
+}
+
 // Epoch counts the connections that this memory has had, from 1.
 func (c *Conn) Epoch() uint64 { return c.hdr.load(hdrEpoch) }
 
@@ -241,6 +256,7 @@ func (c *Conn) fail(s *socket, cause error) {
 	s.cause = cause
 	close(s.giveUp)
 	s.shutdown()
+	c.callReader(s)
 }
 
 // lose tells everybody that the connection is gone. Only its reader calls it,

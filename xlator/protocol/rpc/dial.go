@@ -31,7 +31,13 @@ func Dial(ctx context.Context, network, address string, o SocketOptions) (net.Co
 		return nil, fmt.Errorf("rpc: connect to %s: %w", address, err)
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		if err := o.Apply(tcp); err != nil {
+		raw, err := tcp.SyscallConn()
+		if err == nil {
+			if e := raw.Control(func(fd uintptr) { err = o.set(int(fd)) }); err == nil {
+				err = e
+			}
+		}
+		if err != nil {
 			_ = conn.Close() // the first error is the one to tell
 			return nil, fmt.Errorf("rpc: connect to %s: %w", address, err)
 		}
@@ -39,35 +45,35 @@ func Dial(ctx context.Context, network, address string, o SocketOptions) (net.Co
 	return conn, nil
 }
 
-// Apply sets the options; it may be done again at any time.
-func (o SocketOptions) Apply(conn *net.TCPConn) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
+// Apply sets the options on the connection that exists now, if it is TCP.
+func (c *Conn) Apply(o SocketOptions) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sock == nil || !c.sock.tcp {
+		return nil
 	}
-	set := func(name string, fd uintptr, level, opt, value int) {
+	return c.sock.control(o.set)
+}
+
+func (o SocketOptions) set(fd int) (err error) {
+	set := func(name string, level, opt, value int) {
 		if err == nil {
-			err = os.NewSyscallError("setsockopt "+name, unix.SetsockoptInt(int(fd), level, opt, value))
+			err = os.NewSyscallError("setsockopt "+name, unix.SetsockoptInt(fd, level, opt, value))
 		}
 	}
-	inner := raw.Control(func(fd uintptr) {
-		set("TCP_NODELAY", fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		if o.KeepAliveTime > 0 {
-			set("SO_KEEPALIVE", fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-			set("TCP_KEEPIDLE", fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(o.KeepAliveTime))
-		}
-		if o.KeepAliveInterval > 0 {
-			set("TCP_KEEPINTVL", fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(o.KeepAliveInterval))
-		}
-		if o.KeepAliveCount > 0 {
-			set("TCP_KEEPCNT", fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, o.KeepAliveCount)
-		}
-		if o.UserTimeout > 0 {
-			set("TCP_USER_TIMEOUT", fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout.Milliseconds()))
-		}
-	})
-	if err == nil {
-		err = inner
+	set("TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if o.KeepAliveTime > 0 {
+		set("SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+		set("TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(o.KeepAliveTime))
+	}
+	if o.KeepAliveInterval > 0 {
+		set("TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(o.KeepAliveInterval))
+	}
+	if o.KeepAliveCount > 0 {
+		set("TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, o.KeepAliveCount)
+	}
+	if o.UserTimeout > 0 {
+		set("TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout.Milliseconds()))
 	}
 	return err
 }

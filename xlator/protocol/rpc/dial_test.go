@@ -43,6 +43,37 @@ func TestSocketOptionsReachTheKernel(t *testing.T) {
 	}
 }
 
+func TestOptionsChangeWhileConnected(t *testing.T) {
+	s := serve(t, "tcp", "127.0.0.1:0", func(r *served) { r.reply(r.args) })
+	c := connect(t, s, small(), Options{})
+	if got := c.RemoteAddr(); got == nil || got.String() != s.Addr().String() {
+		t.Errorf("the server's address is %v, must be %v", got, s.Addr())
+	}
+	if err := c.Apply(SocketOptions{KeepAliveTime: 7 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	err := c.sock.control(func(fd int) error {
+		got, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
+		if got != 7 {
+			t.Errorf("TCP_KEEPIDLE is %d", got)
+		}
+		return err
+	})
+	c.mu.Unlock()
+	if err != nil {
+		t.Error(err)
+	}
+	c.Drop(syscall.EPIPE)
+	<-c.Lost()
+	if c.RemoteAddr() != nil {
+		t.Error("there is an address without a connection")
+	}
+	if err := c.Apply(SocketOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDialSaysWhereItFailed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -16,7 +16,8 @@
 // memory: that is the caller's, to be closed after the Conn and after the last
 // reply. A Conn has an event loop for the handlers, and per connection a reader,
 // a writer for what the socket did not take at once, and a ping; Close waits for
-// all of them.
+// all of them. A call that is alone receives its reply itself, in the thread that
+// waits for it; the reader steps aside for that (turn.go).
 //
 // There is no send buffer and no log of what was received. The kernel's own
 // counters say how far each direction is, whether or not the last system call

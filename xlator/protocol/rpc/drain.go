@@ -23,6 +23,7 @@ func Drain(mem Memory, sock net.Conn) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	defer s.forget()
 	h := header(mem.Control())
 	if h.load(hdrCookie) != s.cookie {
 		return 0, fmt.Errorf("rpc: drain: the socket is not the one that the memory belongs to: %w", syscall.EINVAL)
@@ -39,14 +40,14 @@ func Drain(mem Memory, sock net.Conn) (n int, err error) {
 // drainOnce makes one recv(2).
 func drainOnce(mem Memory, h header, s *socket) (int, error) {
 	size := uint64(mem.Layout().Ring)
-	k, err := s.count()
+	counts, err := s.count()
 	if err != nil {
 		return 0, fmt.Errorf("rpc: drain: %w", err)
 	}
-	if k.state != tcpEstablished && k.state != tcpCloseWait {
+	if counts.state != tcpEstablished && counts.state != tcpCloseWait {
 		return 0, nil // what is counted then is nothing to go by
 	}
-	consumed, done, origin := k.received-h.load(hdrBaseRecv), h.load(hdrDone), h.load(hdrOrigin)
+	consumed, done, origin := counts.received-h.load(hdrBaseRecv), h.load(hdrDone), h.load(hdrOrigin)
 	if origin > done || consumed < done || consumed-done > size {
 		return 0, fmt.Errorf("rpc: drain: %d bytes received, the frontier is %d, the ring begins at %d: %w", consumed, done, origin, ErrDamaged)
 	}
@@ -55,13 +56,10 @@ func drainOnce(mem Memory, h header, s *socket) (int, error) {
 	}
 	at := (consumed - origin) % size
 	s.target = func() []byte { return mem.Ring()[at : at+size-(consumed-done)] }
-	var waits bool
-	if err := s.control(func(fd int) error { waits = !s.recvmsg(uintptr(fd)); return nil }); err != nil {
-		return 0, fmt.Errorf("rpc: drain: %w", err)
+	n, err := s.recvReady()
+	if err != nil {
+		return 0, nil // nothing more is there; an end or an error is for the next process
 	}
-	if waits || s.recvErr != nil {
-		return 0, nil
-	}
-	mem.Arrived(int(at), s.got)
-	return s.got, nil
+	mem.Arrived(int(at), n)
+	return n, nil
 }

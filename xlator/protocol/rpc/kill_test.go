@@ -27,6 +27,24 @@ func TestEverythingHappensOnceWhateverIsKilled(t *testing.T) {
 	}
 }
 
+// TestEverythingHappensOnceWithOneRequestAfterTheOther: the thread of a call is
+// killed while it receives.
+func TestEverythingHappensOnceWithOneRequestAfterTheOther(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	w := newWorld(t)
+	w.alone = true
+	w.storm(killCount, rand.New(rand.NewPCG(seed, 1)))
+	r := w.resumed
+	t.Logf("seed %d: %d kills, %d requests, %d by workers that received in the thread of the call; %d take-overs, %d calls outstanding, %d inside a record received",
+		seed, killCount, w.answers, w.own, r.times, r.outstanding, r.halfReceived)
+	for _, p := range w.problems {
+		t.Error(p)
+	}
+	if r.times < killCount/2 || r.outstanding == 0 || w.answers < 5*killCount || w.own < killCount/4 {
+		t.Error("that is too little to have shown anything")
+	}
+}
+
 // TestWithoutMemoryOfWhatWasSentThingsHappenTwice is the control: the same
 // worker, but it does not find the calls of the one before.
 func TestWithoutMemoryOfWhatWasSentThingsHappenTwice(t *testing.T) {

@@ -41,6 +41,7 @@ type testWorker struct {
 	other   uint64 // control: makes the uniques others than before
 	suicide atomic.Int64
 	at      point
+	own     uint64 // of Conn.mu
 }
 
 // The worker's own points, besides those of the package.
@@ -150,6 +151,19 @@ func (w *testWorker) serve() {
 	}
 }
 
+// received is the number of calls that have received for themselves since it was
+// asked last.
+func (w *testWorker) received() uint64 {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	if w.c.sock == nil {
+		return 0
+	}
+	n := w.c.sock.turn.own - w.own
+	w.own += n
+	return n
+}
+
 // carryOut is the code of one request: the same steps, whoever runs it.
 func (w *testWorker) carryOut(m *message) {
 	answer := &message{Kind: msgAnswer, Slot: m.Slot, Unique: m.Unique - w.other}
@@ -197,6 +211,7 @@ func (w *testWorker) carryOut(m *message) {
 		errno(procWait)
 		errno(procUnlock)
 	}
+	answer.B = w.received()
 	w.tell(answer)
 	w.die(atAnswered)
 	w.c.End(m.Unique)

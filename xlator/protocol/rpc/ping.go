@@ -78,4 +78,5 @@ func (c *Conn) sendPing(s *socket) {
 	c.build(k, r)
 	c.publish(k)
 	s.pingAt = k.end
+	c.callReader(s)
 }

@@ -4,30 +4,38 @@ import (
 	"encoding/binary"
 )
 
-// read is the reader: the only one who receives. It ends when the connection
-// does, after everything that was received has been handed on.
+// read is the reader: it receives, unless a caller does. It ends when the
+// connection does, after everything that was received has been handed on.
 func (c *Conn) read(s *socket) {
-	space := c.space // one func value for all
-	for c.waitSpace(s) {
-		n, err := s.recv(space)
-		c.at(atReceived)
+	for c.takeTurn(s) {
+		n, err := s.recv()
 		c.mu.Lock()
-		if n > 0 {
-			c.mem.Arrived(int(c.place(c.consumed)), n)
-			c.consumed += uint64(n)
-			err = c.parse()
-			c.verify()
-		} else {
-			err = ioError("receive", err)
-		}
+		err = c.received(s, n, err)
+		c.passTurn(s)
+		c.mu.Unlock()
 		if err != nil {
-			c.fail(s, err)
-			c.mu.Unlock()
 			break
 		}
-		c.mu.Unlock()
 	}
 	c.lose(s)
+}
+
+// received deals with what a system call has received. An error is the end of the
+// connection. mu is held.
+func (c *Conn) received(s *socket, n int, err error) error {
+	c.at(atReceived)
+	if err == nil {
+		c.mem.Arrived(int(c.place(c.consumed)), n)
+		c.consumed += uint64(n)
+		err = c.parse()
+		c.verify()
+	} else {
+		err = ioError("receive", err)
+	}
+	if err != nil {
+		c.fail(s, err)
+	}
+	return err
 }
 
 // place is where in the ring a position is.
@@ -37,8 +45,7 @@ func (c *Conn) place(pos uint64) uint64 { return (pos - c.origin) % c.size }
 // was used a moment ago is in the processor's cache.
 const rewindAfter = 64 << 10
 
-// space is the free part of the ring. Only the reader may ask, right before it
-// receives.
+// space is the free part of the ring. Only who receives may ask, right before.
 func (c *Conn) space() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,6 +140,9 @@ func (c *Conn) deliverReply(xid uint32, rec []byte, seq uint64) error {
 	delete(c.byXid, xid)
 	c.outstanding--
 	c.unreserve(k)
+	if c.answeredSoon() == 0 {
+		c.sock.turn.alone++
+	}
 	k.phase, k.result, k.rec = answered, result, seq
 	c.answered = max(c.answered, k.end)
 	c.at(atReply)

@@ -42,7 +42,9 @@ func Resume(mem Memory, sock net.Conn, o Options) (*Conn, error) {
 	}
 	err = errors.New("its process had none")
 	if s != nil {
-		err = c.takeOver(s)
+		if err = s.start(c.space); err == nil {
+			err = c.takeOver(s)
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("take over the connection: %w", err)

@@ -43,6 +43,9 @@ func (c *Conn) dispatch(k *call) {
 	k.phase = outstanding
 	c.byXid[k.xid] = k
 	c.outstanding++
+	if s := c.sock; s != nil && c.answeredSoon() > 1 {
+		s.turn.alone = 0
+	}
 }
 
 // transmit sends what is queued, unless somebody is at it. It returns when the

@@ -49,12 +49,7 @@ func vanish(t testing.TB, c *Conn) (Memory, net.Conn) {
 	t.Helper()
 	c.mu.Lock()
 	s := c.sock
-	f, err := s.conn.(*net.TCPConn).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	sock, err := net.FileConn(f)
+	sock, err := net.FileConn(s.file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +61,7 @@ func vanish(t testing.TB, c *Conn) (Memory, net.Conn) {
 	s.cause = errors.New("the process is gone") // so nobody shuts the socket down
 	close(s.giveUp)
 	c.mu.Unlock()
-	if err := s.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+	if err := s.in.file.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
 	<-s.gone
