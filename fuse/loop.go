@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
+	"time"
 	"unsafe"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
@@ -21,6 +23,7 @@ func (s *Session) read() {
 	defer s.readers.Done()
 	limit := idleReaders()
 	errs := 0
+	turn := time.Now() // when the scheduler last saw this goroutine
 	for {
 		big := s.slots.big()
 		if big.entry != nil {
@@ -54,11 +57,21 @@ func (s *Session) read() {
 			go s.read()
 		}
 		s.carryOut(r)
+		if now := time.Now(); now.Sub(turn) > yieldAfter {
+			turn = now
+			runtime.Gosched()
+		}
 		if s.tooMany(limit) {
 			return
 		}
 	}
 }
+
+// yieldAfter is how often a reader goes through the scheduler. It may do nothing
+// but system calls for a long time. After 10 ms the scheduler takes that for one
+// that is stuck in Go code, takes its processor away, and looks at all of them
+// every 20 us for a while, which costs as much as a request.
+const yieldAfter = 4 * time.Millisecond
 
 // tooMany reports whether there are enough readers without the calling one,
 // which then ends.
