@@ -18,13 +18,8 @@ func TestUnixSocketIsNotGoneOnWith(t *testing.T) {
 	mem := newHeapMemory(small())
 	c.mu.Lock()
 	copy(mem.Control(), c.mem.Control())
+	sock, err := net.FileConn(c.sock.file)
 	c.mu.Unlock()
-	f, err := c.sock.conn.(*net.UnixConn).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	sock, err := net.FileConn(f)
 	if err != nil {
 		t.Fatal(err)
 	}

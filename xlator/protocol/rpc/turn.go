@@ -35,9 +35,6 @@ const (
 	turnLook = 5 * time.Millisecond
 )
 
-// busyCalls is the number of calls that are to be answered soon. mu is held.
-func (c *Conn) busyCalls() int { return c.outstanding - c.blocking }
-
 // takeTurn waits until it is the reader's turn and the ring has room. ok is false
 // if the connection has ended and nobody makes room.
 func (c *Conn) takeTurn(s *socket) (ok bool) {
