@@ -173,14 +173,15 @@ func deaths(t *testing.T, n int) {
 	c := newContest(t, m, l.MountStock(v).Dir)
 	f := nameless(t, m)
 	ps := load(t, m.Dir, everyone...)
-	storm(t, keeper, asked(t, "HOLDFAST_TEST_KILLS", n), 300*time.Millisecond, ps, nil)
+	n = asked(t, "HOLDFAST_TEST_KILLS", n)
+	storm(t, keeper, n, 300*time.Millisecond, ps, nil)
 	finish(t, ps)
 	c.end()
 	ok(t, stillThere(t, f))
 	ok(t, f.Close())
 	v.Bricks[0].WaitOpenFiles(0)
 	s := m.Status()
-	if s.Locks.Held != 0 || s.Locks.Lost != 0 {
+	if s.Locks.Held != 0 || s.Locks.Lost != 0 || s.Worker.Deaths != uint64(n) {
 		t.Errorf("%s", s.Raw)
 	}
 	d := sessions(t, m)[0]
@@ -190,7 +191,7 @@ func deaths(t *testing.T, n int) {
 	}
 }
 
-// TestNoApplicationNoticesTheWorkersDeathDuringSwitches.
+// TestNoApplicationNoticesTheWorkersDeathDuringSwitches: also in the middle of one.
 func TestNoApplicationNoticesTheWorkersDeathDuringSwitches(t *testing.T) {
 	l := lab.Start(t)
 	v := l.Volume("one")
@@ -202,13 +203,15 @@ func TestNoApplicationNoticesTheWorkersDeathDuringSwitches(t *testing.T) {
 		writeVolfile(t, volfile(l.Host, v.Bricks[0], "")),
 		writeVolfile(t, volfile(l.Host, v.Bricks[0], "", layer{"one-write-behind", "performance/write-behind", ""})),
 	}
-	switches := 0
-	storm(t, keeper, asked(t, "HOLDFAST_TEST_KILLS", 60), 200*time.Millisecond, ps, func(killed int) {
-		if _, err := m.TryReload(graphs[killed%2]); err == nil {
+	k := startKilling(t, keeper, asked(t, "HOLDFAST_TEST_KILLS", 60), 200*time.Millisecond)
+	switches, tries := 0, 0
+	for ; k.more(1); tries++ {
+		working(t, ps)
+		if _, err := m.TryReload(graphs[tries%2]); err == nil {
 			switches++
 		}
-	})
-	if t.Logf("%d switches", switches); switches < 10 {
+	}
+	if t.Logf("%d kills, %d of %d switches were answered", k.wait(), switches, tries); switches < 10 {
 		t.Error("too few")
 	}
 	finish(t, ps)

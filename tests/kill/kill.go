@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,7 +29,7 @@ func Children(pid int) (all []int) {
 	return all
 }
 
-// Workers sends SIGKILL to every worker that the keeper has now, and returns
+// Workers sends SIGKILL to every worker of the keeper that lives, and returns
 // pidfds of them, which the caller closes.
 func Workers(keeper int) (pidfds []int) { return signal(keeper, unix.SIGKILL) }
 
@@ -38,7 +39,7 @@ func signal(keeper int, sig unix.Signal) (pidfds []int) {
 		if err != nil {
 			continue
 		}
-		if parent(pid) == keeper && unix.PidfdSendSignal(fd, sig, nil, 0) == nil {
+		if parent(pid) == keeper && !ended(fd, 0) && unix.PidfdSendSignal(fd, sig, nil, 0) == nil {
 			pidfds = append(pidfds, fd)
 			continue
 		}
@@ -47,12 +48,11 @@ func signal(keeper int, sig unix.Signal) (pidfds []int) {
 	return pidfds
 }
 
-// Now kills the workers and returns how many.
+// Now kills the workers and returns how many, when they are dead: none is counted
+// twice.
 func Now(keeper int) int {
 	fds := Workers(keeper)
-	for _, fd := range fds {
-		unix.Close(fd)
-	}
+	_ = wait(keeper, fds)
 	return len(fds)
 }
 
@@ -67,16 +67,22 @@ func Crash(keeper int) error { return wait(keeper, signal(keeper, unix.SIGABRT))
 func wait(keeper int, pidfds []int) error {
 	var left error
 	for _, fd := range pidfds {
-		n, err := 0, error(unix.EINTR)
-		for err == unix.EINTR { // the Go runtime signals its threads
-			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20_000)
-		}
-		if n != 1 {
-			left = fmt.Errorf("a worker of keeper %d does not die: %v", keeper, err)
+		if !ended(fd, 20*time.Second) {
+			left = fmt.Errorf("a worker of keeper %d does not die", keeper)
 		}
 		unix.Close(fd)
 	}
 	return left
+}
+
+// ended reports whether the process is dead, now or within the time.
+func ended(pidfd int, within time.Duration) bool {
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(within.Milliseconds()))
+		if err != unix.EINTR { // the Go runtime signals its threads
+			return n == 1
+		}
+	}
 }
 
 // parent is the parent of pid, or 0 (proc(5), stat).
