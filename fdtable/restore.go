@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +25,9 @@ type restored struct {
 	via      map[*Node]map[locker]uint64 // the base fd that a locker's locks were taken through
 	// unanswered are the requests that the earlier process has not answered.
 	unanswered map[uint64]bool
+
+	endersMu sync.Mutex
+	enders   map[uint64][]xlator.Ender // guarded by endersMu; of unanswered requests
 }
 
 // resent is set in the unique of a request that the kernel sends again.
@@ -273,13 +278,36 @@ func (e *errseq) restore(rec *state.Node) {
 }
 
 // ComesBack implements xlator.Recovery.
-func (t *Table) ComesBack(unique uint64) bool {
+func (t *Table) ComesBack(unique uint64, e xlator.Ender) bool {
 	select {
 	case <-t.ready:
 		return false // what had to come back is there
 	default:
-		return t.restored.unanswered[unique]
 	}
+	if !t.restored.unanswered[unique] {
+		return false
+	}
+	r := &t.restored
+	r.endersMu.Lock()
+	defer r.endersMu.Unlock()
+	if r.enders == nil {
+		r.enders = map[uint64][]xlator.Ender{}
+	}
+	if !slices.Contains(r.enders[unique], e) {
+		r.enders[unique] = append(r.enders[unique], e)
+	}
+	return true
+}
+
+// Enders are who has to hear that a request is over which an earlier process has
+// begun. They are given out once, to who carries it out again, or does not.
+func (t *Table) Enders(unique uint64) []xlator.Ender {
+	r := &t.restored
+	r.endersMu.Lock()
+	defer r.endersMu.Unlock()
+	all := r.enders[unique]
+	delete(r.enders, unique)
+	return all
 }
 
 // LocksRestored implements xlator.Recovery.

@@ -98,18 +98,30 @@ func (r *recovery) take(f *found) *request {
 		r.s.log.Error("a request is answered EIO: process after process has died while it was carried out",
 			"op", opName(f.header().Opcode), "node", f.header().NodeId, "deaths", deaths, "crashes", crashes)
 		r.s.answerStatus(f.header().Unique, gofuse.EIO)
+		for _, e := range r.t.Enders(f.header().Unique &^ resent) {
+			e.EndCall(f.header().Unique &^ resent)
+		}
 		r.count(&r.rec.Poison, f)
 		f.sl.drop()
 		return nil
 	}
 	q := r.s.take()
 	q.begin(f.sl, f.in)
+	r.s.again(q)
 	q.back = true // no reader carries it out
 	if f.interrupted {
 		q.interrupt()
 	}
 	r.count(&r.rec.Again, f)
 	return q
+}
+
+// again sees to it that those hear of the end of a request who know it from an
+// earlier process: this time it may not come to them.
+func (s *Session) again(q *request) {
+	for _, e := range s.bridge.t.Enders(q.call.Unique) {
+		q.call.AtEnd(e)
+	}
 }
 
 // admit makes a request of one that was read and not begun; nil if there is
@@ -121,6 +133,7 @@ func (r *recovery) admit(f *found) *request {
 		return nil
 	}
 	q := r.s.admit(f.sl, f.in)
+	r.s.again(q)
 	q.back = true
 	if f.interrupted {
 		q.interrupt()

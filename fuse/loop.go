@@ -138,6 +138,9 @@ func (s *Session) admit(big *slot, in []byte) *request {
 		big.drop()
 	}
 	r.begin(sl, in)
+	if r.unique&resent != 0 {
+		s.again(r)
+	}
 	return r
 }
 

@@ -113,9 +113,9 @@ type Opens interface {
 // Recovery says what this process does of what an earlier process has begun.
 type Recovery interface {
 	// ComesBack reports whether that request of the kernel is going to be carried
-	// out again. It is asked before
-	// LocksRestored.
-	ComesBack(unique uint64) bool
+	// out again. Then e is told when it is over, whether or not it has asked e for
+	// anything this time. It is asked before LocksRestored.
+	ComesBack(unique uint64, e Ender) bool
 	// LocksRestored is closed when every LockRestorer knows what it has to, before
 	// the first request is carried out.
 	LocksRestored() <-chan struct{}

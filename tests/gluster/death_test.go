@@ -110,6 +110,47 @@ func TestLocksSurviveTheWorkersDeath(t *testing.T) {
 	v.Bricks[0].WaitOpenFiles(1) // the stock client's
 }
 
+// TestOpenIsUndoneThatIsAnsweredWithoutTheBrick: a worker dies over an open that it
+// has asked the brick for. The next one answers it without.
+func TestOpenIsUndoneThatIsAnsweredWithoutTheBrick(t *testing.T) {
+	l := lab.Start(t)
+	v := l.Volume("one")
+	gate := filepath.Join(t.TempDir(), "gate")
+	text := volfile(l.Host, v.Bricks[0], "",
+		layer{"one-gate", "debug/delay-gen", "    option gate " + gate + "\n    option enable open\n    option where after\n"},
+		layer{"one-open-behind", "performance/open-behind", "    option lazy-open no\n"})
+	m := mnt.Mount(t, writeVolfile(t, text), mnt.Plain())
+	keeper := m.Status().Keeper.PID
+	name := filepath.Join(m.Dir, "f")
+	ok(t, os.WriteFile(name, []byte("text"), 0o644))
+	first, err := os.Open(name)
+	ok(t, err)
+	v.Bricks[0].WaitOpenFiles(1)
+	ok(t, os.WriteFile(gate, nil, 0o644))
+	opened := make(chan error, 1)
+	go func() { // not answered early: the file is open already
+		f, err := os.Open(name)
+		if err == nil {
+			err = f.Close()
+		}
+		opened <- err
+	}()
+	v.Bricks[0].WaitOpenFiles(2)
+	ok(t, unix.Kill(keeper, unix.SIGSTOP))
+	t.Cleanup(func() { _ = unix.Kill(keeper, unix.SIGCONT) }) // should the test end before
+	ok(t, kill.AndWait(keeper))
+	ok(t, os.Remove(gate))
+	ok(t, unix.Kill(keeper, unix.SIGCONT))
+	select {
+	case err := <-opened:
+		ok(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("the file is not opened")
+	}
+	ok(t, first.Close())
+	v.Bricks[0].WaitOpenFiles(0)
+}
+
 // inTheGap has a stock client use the time in which there is neither a process of
 // ours nor its connection, while we have a lock. Then there is one again.
 func inTheGap(t *testing.T, use func(theirs *os.File)) (m *mnt.M, ours, theirs *os.File) {

@@ -53,6 +53,6 @@ func TestNoApplicationNoticesTheWorkersDeathOnALossyLine(t *testing.T) {
 	const n = 25
 	limit := 3*time.Minute + time.Duration(asked(t, "HOLDFAST_TEST_KILLS", n))*2*time.Second
 	if inNetns(t, lossy, limit) {
-		deaths(t, n)
+		deaths(t, n, mountKept)
 	}
 }

@@ -162,14 +162,23 @@ func (c *contest) end() {
 
 // TestNoApplicationNoticesTheWorkersDeath: nor does the brick, which keeps the
 // connection with everything that is open, locked and waited for.
-func TestNoApplicationNoticesTheWorkersDeath(t *testing.T) { deaths(t, 100) }
+func TestNoApplicationNoticesTheWorkersDeath(t *testing.T) { deaths(t, 100, mountKept) }
+
+// TestNoApplicationNoticesTheWorkersDeathUnderTheVolumesGraph: with all translators
+// that the cluster has put into it.
+func TestNoApplicationNoticesTheWorkersDeathUnderTheVolumesGraph(t *testing.T) {
+	deaths(t, 40, func(t testing.TB, _ *lab.Lab, v *lab.Volume) (m *mnt.M, keeper int) {
+		m = mnt.Mount(t, v.Source(), mnt.Plain())
+		return m, m.Status().Keeper.PID
+	})
+}
 
 // deaths kills the worker under load, by default n times.
-func deaths(t *testing.T, n int) {
+func deaths(t *testing.T, n int, mount func(testing.TB, *lab.Lab, *lab.Volume) (m *mnt.M, keeper int)) {
 	t.Helper()
 	l := lab.Start(t)
 	v := l.Volume("one")
-	m, keeper := mountKept(t, l, v)
+	m, keeper := mount(t, l, v)
 	c := newContest(t, m, l.MountStock(v).Dir)
 	f := nameless(t, m)
 	ps := load(t, m.Dir, everyone...)

@@ -72,7 +72,7 @@ func (s *session) inherit() {
 
 // comesBack reports whether a request of the kernel is going to be carried out
 // again.
-func (s *session) comesBack(unique uint64) bool { return s.rec != nil && s.rec.ComesBack(unique) }
+func (s *session) comesBack(unique uint64) bool { return s.rec != nil && s.rec.ComesBack(unique, s) }
 
 // inheritOpen takes over what is open on the brick. Each belongs to the base fd
 // that it was opened for; whoever opens it for that adopts it.
@@ -93,7 +93,7 @@ func (s *session) inheritOpen(conn *rpc.Conn) {
 		if f.unique != 0 && !expected {
 			conn.End(f.unique) // its reply is recorded: here
 		}
-		r := &remote{key: f.key, dir: f.dir, file: o.fileFor(f.key.gfid), fds: 1, inherited: true, expected: expected, guardian: f.key.base == guardians}
+		r := &remote{key: f.key, dir: f.dir, file: o.fileFor(f.key.gfid), fds: 1, inherited: true, expected: expected, guardian: f.key.base == guardians, request: f.unique}
 		r.ref.Put(f.session, f.number)
 		r.file.remotes = append(r.file.remotes, r)
 		switch {
@@ -205,8 +205,28 @@ func (s *session) unclaimed() (all []*remote) {
 	return all
 }
 
-// EndCall implements xlator.Ender: the request has been answered.
-func (s *session) EndCall(unique uint64) { s.conn.End(unique) }
+// EndCall implements xlator.Ender: the request has been answered. What the process
+// before had opened for it, and it has not asked for again, is closed.
+func (s *session) EndCall(unique uint64) {
+	s.conn.End(unique)
+	for _, r := range s.opened.returning {
+		if r.request == unique && s.opened.disown(r) {
+			s.letGo(r)
+		}
+	}
+}
+
+// disown makes an inherited object whose request did not ask for it one that
+// nobody has; false: it did, or it is somebody's.
+func (o *opened) disown(r *remote) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !r.inherited || r.fds != 1 {
+		return false
+	}
+	r.inherited = false
+	return true
+}
 
 // inheritedBy finds the open object of a base fd that is open now, or nil.
 func (s *session) inheritedBy(g xlator.GFID, base uint64) *remote {

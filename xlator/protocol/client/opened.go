@@ -30,6 +30,9 @@ type remote struct {
 	file *file
 	// guardian marks one that only holds locks; see restore.go.
 	guardian bool
+	// request is what an earlier process has opened it for; 0: nothing that the
+	// kernel waits for, or this process has.
+	request uint64
 
 	ref hint.Ref[int64] // key: the session's number
 
@@ -110,6 +113,7 @@ func (s *session) keep(k remoteKey, dir bool, session uint64, number int64) *rem
 	defer o.mu.Unlock()
 	if r := o.expected(session, number); r != nil {
 		o.remove(r) // its request came back, perhaps with another base fd
+		r.inherited = false
 	}
 	f := o.fileFor(k.gfid)
 	r := &remote{key: k, dir: dir, file: f, fds: 1}
