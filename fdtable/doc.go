@@ -80,8 +80,8 @@
 // process. What is dropped: base fds whose open was never answered (the request
 // is carried out again and gets another), nodes that the kernel was never told
 // of, locks without their base fd, records that fail their checks (counted and
-// logged; what names them gets ESTALE or EBADF). A lookup that is carried out
-// again is counted twice: such a node stays until the unmount.
+// logged; what names them gets ESTALE or EBADF). What was counted for a
+// request that is carried out again is taken back first (Uncount).
 //
 // Not recorded: write errors of files that the kernel has forgotten (they are in
 // the log), the order of base fds, where a file lived.

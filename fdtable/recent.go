@@ -3,7 +3,6 @@ package fdtable
 import (
 	"sync"
 
-	"github.com/holdfast/holdfast/fdtable/state"
 	"github.com/holdfast/holdfast/graph"
 	"github.com/holdfast/holdfast/xlator"
 )
@@ -60,8 +59,8 @@ func (r *recent) remove(n *Node) {
 func (t *Table) Seen(g *graph.Graph, i *xlator.Inode) *Node { return t.SeenFor(nil, g, i) }
 
 // SeenFor is Seen as FoundFor is Found.
-func (t *Table) SeenFor(e *state.Entry, g *graph.Graph, i *xlator.Inode) *Node {
-	n := t.FoundFor(e, i.GFID(), i.Type())
+func (t *Table) SeenFor(c Counting, g *graph.Graph, i *xlator.Inode) *Node {
+	n := t.FoundFor(c, i.GFID(), i.Type())
 	if r := n.ref.Current(); (r == nil || r.Key < g.Generation) && n.settleOn(g, i) {
 		t.recent.add(n)
 	}

@@ -150,7 +150,7 @@ func unansweredRequests(m *state.Memory) map[uint64]bool {
 				continue
 			}
 			unique := binary.NativeEndian.Uint64(req[8:]) &^ resent
-			if kind == state.Request && e.Reply() != nil {
+			if kind == state.Request && e.Reply(slot) != nil {
 				answered[unique] = true // also if a copy lies in the slot it was read into
 			} else {
 				open[unique] = true

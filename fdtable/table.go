@@ -144,9 +144,16 @@ func (t *Table) shard(g xlator.GFID) *shard { return &t.shards[g[15]%64] }
 // it, and counts one lookup more.
 func (t *Table) Found(g xlator.GFID, typ xlator.FileType) *Node { return t.FoundFor(nil, g, typ) }
 
-// FoundFor is Found for the request of that entry (nil: none is recorded), which
-// another process may have to carry out again: see Uncount.
-func (t *Table) FoundFor(e *state.Entry, g xlator.GFID, typ xlator.FileType) *Node {
+// Counting is where a request records what it has counted: a *state.Entry, or a
+// *state.Counts.
+type Counting interface {
+	// SetCounted records that a node's lookups are about to become n.
+	SetCounted(node, n uint64)
+}
+
+// FoundFor is Found for a request that another process may have to carry out
+// again, and that records what it counts (nil: it does not): see Uncount.
+func (t *Table) FoundFor(c Counting, g xlator.GFID, typ xlator.FileType) *Node {
 	s := t.shard(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,8 +168,8 @@ func (t *Table) FoundFor(e *state.Entry, g xlator.GFID, typ xlator.FileType) *No
 		n.errs.adopt(t.takeOrphan(g))
 		s.m[g] = n
 	}
-	if e != nil {
-		e.SetCounted(n.id, n.lookups+1)
+	if c != nil {
+		c.SetCounted(n.id, n.lookups+1)
 	}
 	n.setLookups(n.lookups + 1)
 	return n

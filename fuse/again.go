@@ -60,13 +60,20 @@ func (r *recovery) uncount() {
 	var counts []count
 	for _, f := range r.again {
 		e := f.sl.entry
-		if op := f.header().Opcode; op >= opCount || !entryOps[op] {
+		add := func(node, n uint64) {
+			if node != 0 {
+				counts = append(counts, count{node, n})
+			}
+		}
+		switch op := f.header().Opcode; {
+		case op == opReaddirplus:
+			e.EachCounted(f.sl.mem, add)
+		case op < opCount && entryOps[op]:
+			add(e.Counted())
+		default:
 			continue
 		}
-		if node, n := e.Counted(); node != 0 {
-			e.SetCounted(0, 0) // once, whatever happens to this process
-			counts = append(counts, count{node, n})
-		}
+		e.SetCounted(0, 0) // once, whatever happens to this process
 	}
 	slices.SortFunc(counts, func(a, b count) int { return cmp.Compare(b.n, a.n) })
 	for _, c := range counts {

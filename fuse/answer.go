@@ -95,11 +95,11 @@ func (a *answerer) slot(mem *state.Memory, slot []byte) (ok bool) {
 	if in == nil {
 		return false
 	}
-	if kind != state.Reading && e.Reply() != nil {
+	if kind != state.Reading && e.Reply(slot) != nil {
 		if fh, cursor := e.Cursor(); fh != 0 {
 			moveCursor(mem, fh, cursor)
 		}
-		_, _ = unix.Write(a.fd, e.Reply())
+		_, _ = unix.Write(a.fd, e.Reply(slot))
 		if kind == state.Request {
 			e.Clear()
 		}

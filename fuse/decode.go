@@ -102,6 +102,9 @@ func (r *request) decodeByServer() {
 	}
 	out := r.outBytes()
 	if n := r.payloadRoom(); n > 0 {
+		out = r.listing(n)
+	}
+	if n := r.payloadRoom(); n > 0 && out == nil {
 		sl := r.s.slots.get(entrySize + fixedReply + n)
 		if sl == nil {
 			r.replyStatus(gofuse.Status(errTooBig))

@@ -43,6 +43,9 @@ func (b *bridge) readdirplus(r *request, in *gofuse.ReadIn, out *gofuse.DirEntry
 	}
 	for i := range rep.Entries {
 		e := &rep.Entries[i]
+		if r.listed != 0 && r.counts.Full() {
+			break
+		}
 		slot := out.AddDirLookupEntry(direntOf(r, &u, e))
 		if slot == nil {
 			break
@@ -50,7 +53,7 @@ func (b *bridge) readdirplus(r *request, in *gofuse.ReadIn, out *gofuse.DirEntry
 		if e.Name == "." || e.Name == ".." || e.Inode == nil || !e.Attr.Valid() || b.t.Held(e.Inode.GFID()) {
 			continue
 		}
-		b.fillEntry(slot, b.t.Seen(u.G, e.Inode), &e.Attr)
+		b.fillEntry(slot, b.t.SeenFor(r.counting(), u.G, e.Inode), &e.Attr)
 		b.limit(slot, b.told.tellSince(r.node, e.Name, seen))
 	}
 	return nil

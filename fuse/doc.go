@@ -63,8 +63,10 @@
 //
 // A reply is recorded unless the operation may simply be repeated (see
 // repeatable); the cursor of the write errors that it tells of before that, and
-// with the base fd between that and the write. What a translator decides before acting
-// (xlator.Journal) goes into the entry, too.
+// with the base fd between that and the write. Which lookups are counted for it is
+// recorded as well (listing.go: for a READDIRPLUS, many): without a reply they are
+// taken back. What a translator decides before acting (xlator.Journal) goes into the
+// entry, too.
 //
 // Session.Recover brings to an end what it finds: INTERRUPTs, replies, owed
 // writes in order, then the rest, all at once but for waits for locks, which
@@ -117,10 +119,9 @@
 // With durable memory: the slots, as above, and a kernel that waits; the
 // Device, if somebody else holds it; the names that the kernel was told. Lost are
 // notifications that were queued: the next process has the kernel forget all that
-// it keeps for long (ChangedAll). Some lookups may be counted twice (a READDIRPLUS
-// that was carried out and not answered, a FORGET that was cleared and not
-// applied): such a node is kept until the unmount. Without: a mount that answers
-// ENOTCONN until it is unmounted.
+// it keeps for long (ChangedAll). A FORGET may be cleared and not applied: such a
+// node is kept until the unmount. Without: a mount that answers ENOTCONN until it is
+// unmounted.
 //
 // A process must have nothing open in the mount if it is to start the next one
 // that serves it: between fork(2) and execve(2) the close of that would wait

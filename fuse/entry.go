@@ -51,7 +51,7 @@ func (b *bridge) answerFound(r *request, u *fdtable.Use, rep *xlator.LookupRep, 
 	if b.t.Held(rep.Inode.GFID()) {
 		return false
 	}
-	b.fillEntry(out, b.t.SeenFor(r.entry(), u.G, rep.Inode), &rep.Attr)
+	b.fillEntry(out, b.t.SeenFor(r.counting(), u.G, rep.Inode), &rep.Attr)
 	return true
 }
 
@@ -84,7 +84,7 @@ func (b *bridge) again(r *request, n *fdtable.Node, out *gofuse.EntryOut) error 
 	if err != nil {
 		return err
 	}
-	b.fillEntry(out, b.t.FoundFor(r.entry(), n.GFID(), n.Type()), &a)
+	b.fillEntry(out, b.t.FoundFor(r.counting(), n.GFID(), n.Type()), &a)
 	return nil
 }
 

@@ -27,11 +27,10 @@ func (j journal) SetIntent(i xlator.Intent) {
 }
 
 // repeatable operations change nothing, and their replies may be as long as they
-// like: such a request is simply carried out again. A READDIRPLUS counts lookups
-// twice then, which keeps nodes longer than they need to be.
+// like: such a request is simply carried out again.
 var repeatable = [opCount]bool{
 	opGetattr: true, opReadlink: true, opRead: true, opStatfs: true, opGetxattr: true, opListxattr: true,
-	opReaddir: true, opReaddirplus: true, opGetlk: true, opAccess: true, opLseek: true,
+	opReaddir: true, opGetlk: true, opAccess: true, opLseek: true,
 }
 
 // entryOps are answered with a file's number, which counts as one
@@ -42,10 +41,12 @@ var entryOps = [opCount]bool{opLookup: true, opSymlink: true, opMknod: true, opM
 // process that finds it writes it again, and does nothing else. The slot is
 // cleared once the reply has been written (see slot.drop).
 func (r *request) record(parts [][]byte) {
-	if r.op < opCount && !repeatable[r.op] {
-		if len(parts) == 1 {
-			r.slot.entry.SetReply(parts[0])
-		}
+	switch {
+	case r.op >= opCount || repeatable[r.op] || len(parts) != 1:
+	case r.listed != 0 && &parts[0][0] == &r.slot.mem[r.listed]:
+		r.slot.entry.SetReplyAt(r.listed, len(parts[0]))
+	default:
+		r.slot.entry.SetReply(parts[0])
 	}
 }
 

@@ -64,7 +64,7 @@ func TestRunningRequestIsRecordedWithWhatItChose(t *testing.T) {
 					}
 					found++
 					h := (*gofuse.InHeader)(unsafe.Pointer(&in[0]))
-					if h.Opcode != opMkdir || h.Unique != c.Unique || e.Reply() != nil {
+					if h.Opcode != opMkdir || h.Unique != c.Unique || e.Reply(ch.Slot(i)) != nil {
 						seen = append(seen, errors.New("the slot holds something else"))
 					}
 					g := xlator.NewGFID()

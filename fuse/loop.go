@@ -121,6 +121,10 @@ func (s *Session) admit(big *slot, in []byte) *request {
 	r := s.take()
 	sl, at := big, requestAt
 	switch n := len(in); {
+	case big.entry != nil && isListing(in):
+		if l := s.listingSlot(in); l != nil {
+			sl, at = l, entrySize
+		}
 	case n <= tinySize-entrySize:
 		sl, at = s.slots.get(tinySize), entrySize
 	case n <= smallSize-requestAt:

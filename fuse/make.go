@@ -37,7 +37,7 @@ func (b *bridge) answerEntry(r *request, u *fdtable.Use, rep *xlator.EntryRep, o
 	if err := known(r, u, rep.Inode, &rep.Attr); err != nil {
 		return err
 	}
-	b.fillEntry(out, b.t.SeenFor(r.entry(), u.G, rep.Inode), &rep.Attr)
+	b.fillEntry(out, b.t.SeenFor(r.counting(), u.G, rep.Inode), &rep.Attr)
 	b.limit(out, told)
 	return nil
 }

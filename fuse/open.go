@@ -165,7 +165,7 @@ func (b *bridge) createIn(r *request, parent *fdtable.Node, f *fdtable.BaseFD, d
 		u.G.Top.Release(rep.FD)
 		return nil, xlator.Iatt{}, err
 	}
-	n := b.t.FoundFor(r.entry(), i.GFID(), i.Type())
+	n := b.t.FoundFor(r.counting(), i.GFID(), i.Type())
 	b.t.Publish(&u, f, n, rep.FD)
 	return n, rep.Attr, nil
 }

@@ -156,7 +156,7 @@ func byOrder(a, b *found) int { return cmp.Compare(a.sl.entry.Order(), b.sl.entr
 
 func (r *recovery) sortRequest(f *found, kind state.Kind) {
 	f.interrupted = f.sl.entry.Flags()&state.Interrupted != 0
-	switch answered := f.sl.entry.Reply() != nil; {
+	switch answered := f.sl.entry.Reply(f.sl.mem) != nil; {
 	case kind == state.Owed && f.isWrite() && answered:
 		r.owed = append(r.owed, f)
 		r.answered = append(r.answered, f)
@@ -222,7 +222,7 @@ func (r *recovery) answer(f *found) {
 			b.SetCursor(cursor)
 		}
 	}
-	_, err := unix.Write(r.s.fd, e.Reply())
+	_, err := unix.Write(r.s.fd, e.Reply(f.sl.mem))
 	if err != nil && err != unix.ENOENT && err != unix.ENODEV {
 		r.s.log.Error("the kernel refused a recorded reply", "op", opName(f.header().Opcode), "err", err)
 		r.s.answerStatus(f.header().Unique, gofuse.EIO)
@@ -273,7 +273,7 @@ func (r *recovery) distrust() {
 // data, that of a WRITE with a reply, and reports whether it did.
 func (r *recovery) suspect(sl *slot) bool {
 	at, n := sl.entry.Place(sl.mem)
-	if n < headSize || sl.entry.Reply() == nil {
+	if n < headSize || sl.entry.Reply(sl.mem) == nil {
 		return false
 	}
 	in := (*gofuse.WriteIn)(unsafe.Pointer(&sl.mem[at]))

@@ -115,17 +115,18 @@ func TestLookupCarriedOutAgainIsCountedOnce(t *testing.T) {
 	k := before.successor(l.process())
 	k.replies(2)
 	l.nothingLeft(k)
-	lookups := func() uint64 {
-		for _, n := range k.table.Dump() {
-			if n.NodeID == node {
-				return n.Lookups
-			}
-		}
-		return 0
-	}
-	if n := lookups(); n != 4 {
+	if n := k.lookups(node); n != 4 {
 		t.Errorf("%d lookups, the kernel knows of 4", n)
 	}
+}
+
+func (k *kernel) lookups(node uint64) uint64 {
+	for _, n := range k.table.Dump() {
+		if n.NodeID == node {
+			return n.Lookups
+		}
+	}
+	return 0
 }
 
 func TestWaitsForALockKeepTheirOrder(t *testing.T) {

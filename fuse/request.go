@@ -34,6 +34,10 @@ type request struct {
 	// process got a signal.
 	deaf bool
 	back bool // its reader counts as idle again
+	// Of a READDIRPLUS: where the reply lies in the slot, if that is recorded, and
+	// what is counted.
+	listed int
+	counts state.Counts
 
 	dec *decoder // made when it is first needed, then kept
 
@@ -124,7 +128,7 @@ func (r *request) end() {
 	if r.dst != nil {
 		r.dst.drop()
 	}
-	r.slot, r.dst, r.in, r.told, r.back = nil, nil, nil, nil, false
+	r.slot, r.dst, r.in, r.told, r.back, r.listed = nil, nil, nil, nil, false, 0
 	r.lookupReq, r.statReq = xlator.LookupReq{}, xlator.StatReq{}
 	r.readReq, r.writeReq = xlator.ReadvReq{}, xlator.WritevReq{}
 	r.call.Reset()

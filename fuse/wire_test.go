@@ -330,59 +330,6 @@ func TestNegativeEntryIsNodeZero(t *testing.T) {
 	k.want(send(k, opLookup, 1, &gofuse.InHeader{}, cstr(string(bytes.Repeat([]byte("n"), 256)))), unix.ENAMETOOLONG)
 }
 
-func TestListingCountsWhatItDelivers(t *testing.T) {
-	k := play(t, Options{}, nil)
-	const files = 300
-	for i := range files {
-		node, fh := k.create(string(rune('a'+i%26)) + string(rune('a'+i/26)))
-		k.want(send(k, opRelease, node, &gofuse.ReleaseIn{Fh: fh}), 0)
-		send(k, opForget, node, &gofuse.ForgetIn{Nlookup: 1})
-	}
-	k.await("the forgets", func() bool { return k.table.Status().Nodes == 1 })
-	fh := as[gofuse.OpenOut](k, k.want(send(k, opOpendir, 1, &gofuse.OpenIn{}), 0)).Fh
-	names, lookups := map[string]int{}, map[uint64]uint64{}
-	for off := uint64(0); ; {
-		body := k.want(send(k, opReaddirplus, 1, &gofuse.ReadIn{Fh: fh, Offset: off, Size: 4096}), 0)
-		if len(body) == 0 {
-			break
-		}
-		entries, outs, err := gofuse.ParseDirLookupEntries(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, e := range entries {
-			off = e.Off
-			names[e.Name]++
-			switch dot := e.Name == "." || e.Name == ".."; {
-			case dot && outs[i].NodeId != 0:
-				t.Errorf("%s has nodeid %d", e.Name, outs[i].NodeId)
-			case !dot && (outs[i].NodeId == 0 || outs[i].Attr.Ino != e.Ino):
-				t.Errorf("%s: %+v", e.Name, outs[i])
-			case !dot:
-				lookups[outs[i].NodeId]++
-			}
-		}
-	}
-	if len(names) != files+2 || len(lookups) != files {
-		t.Errorf("%d names, %d nodes", len(names), len(lookups))
-	}
-	if s := k.table.Status(); s.Nodes != files+1 {
-		t.Errorf("%d nodes known, %d delivered", s.Nodes, files)
-	}
-	type batch struct {
-		batchForgetIn
-		ones [files]forgetOne
-	}
-	b := batch{batchForgetIn: batchForgetIn{Count: files}}
-	i := 0
-	for node, n := range lookups {
-		b.ones[i] = forgetOne{node, n}
-		i++
-	}
-	send(k, opBatchForget, 0, &b)
-	k.await("the forgets", func() bool { return k.table.Status().Nodes == 1 })
-}
-
 func TestCloseTellsOfLateErrorsOnce(t *testing.T) {
 	k := play(t, Options{}, nil)
 	node, fh := k.create("f")

@@ -19,10 +19,12 @@ import (
 //	104 48  second intent
 //	152  8  fh whose error cursor the reply moves; 0: none
 //	160  8  to where
-//	168  8  length of the reply; 0: none yet
+//	168  8  bits 0-31 length of the reply; 0: none yet; 32-63 where it lies in the
+//	        slot; 0: here
 //	176 320 the reply
 //	496 16  gfid of the file that a WRITE is to; of a request that is answered
-//	        with a file's number: that, and its lookups with this one
+//	        with a file's number: that, and its lookups with this one; with many
+//	        files' numbers: how many are recorded, and where in the slot (Counts)
 type Entry struct {
 	word   uint64
 	order  uint64
@@ -263,11 +265,20 @@ func (e *Entry) SetReply(b []byte) bool {
 	return true
 }
 
+// SetReplyAt records that the reply is n bytes at an offset in the slot, where they
+// stay until Clear.
+func (e *Entry) SetReplyAt(at, n int) { store(&e.length, uint64(at)<<32|uint64(n)) }
+
 // Reply is the recorded reply, nil if there is none.
-func (e *Entry) Reply() []byte {
-	n := load(&e.length)
-	if n < 16 || n > MaxReply {
+func (e *Entry) Reply(slot []byte) []byte {
+	w := load(&e.length)
+	switch at, n := int(w>>32), int(uint32(w)); {
+	case n < 16:
 		return nil
+	case at == 0 && n <= MaxReply:
+		return e.reply[:n:n]
+	case at >= entrySize && at <= len(slot) && n <= len(slot)-at:
+		return slot[at:][:n:n]
 	}
-	return e.reply[:n:n]
+	return nil
 }

@@ -113,8 +113,8 @@ func TestNextProcessFindsEverything(t *testing.T) {
 		if i := e.Intent(); i.Kind != 2 || i.B != gfid || i.Size != 8 {
 			t.Errorf("intent %v", i)
 		}
-		if fh, cur := e.Cursor(); fh != 6 || cur != 7 || string(e.Reply()) != "0123456789abcdef the reply" {
-			t.Errorf("cursor %d %d, reply %q", fh, cur, e.Reply())
+		if fh, cur := e.Cursor(); fh != 6 || cur != 7 || string(e.Reply(c.Slot(2))) != "0123456789abcdef the reply" {
+			t.Errorf("cursor %d %d, reply %q", fh, cur, e.Reply(c.Slot(2)))
 		}
 	}
 	if chunks != 1 {

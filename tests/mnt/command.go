@@ -28,6 +28,7 @@ type Status struct {
 		LastMS float64 `json:"last_ms"`
 	} `json:"switch"`
 	Files struct {
+		Nodes   int64 `json:"nodes"`
 		Open    int64 `json:"open"`
 		Pending int64 `json:"pending"`
 		Held    int64 `json:"held"`
