@@ -110,45 +110,85 @@ func TestLocksSurviveTheWorkersDeath(t *testing.T) {
 	v.Bricks[0].WaitOpenFiles(1) // the stock client's
 }
 
-// TestOpenIsUndoneThatIsAnsweredWithoutTheBrick: a worker dies over an open that it
-// has asked the brick for. The next one answers it without.
-func TestOpenIsUndoneThatIsAnsweredWithoutTheBrick(t *testing.T) {
+// heldOpen is an open that the brick has carried out, and whose answer is held back
+// by a gate in the graph.
+type heldOpen struct {
+	brick  *lab.Brick
+	keeper int
+	first  *os.File // what was open before
+	gate   string
+	opened chan error // gets the result, after the close
+}
+
+// holdOpen makes one, with that layer above the gate.
+func holdOpen(t *testing.T, above layer) *heldOpen {
+	t.Helper()
 	l := lab.Start(t)
 	v := l.Volume("one")
-	gate := filepath.Join(t.TempDir(), "gate")
-	text := volfile(l.Host, v.Bricks[0], "",
-		layer{"one-gate", "debug/delay-gen", "    option gate " + gate + "\n    option enable open\n    option where after\n"},
-		layer{"one-open-behind", "performance/open-behind", "    option lazy-open no\n"})
-	m := mnt.Mount(t, writeVolfile(t, text), mnt.Plain())
-	keeper := m.Status().Keeper.PID
+	h := &heldOpen{brick: v.Bricks[0], gate: filepath.Join(t.TempDir(), "gate"), opened: make(chan error, 1)}
+	gate := layer{"one-gate", "debug/delay-gen", "    option gate " + h.gate + "\n    option enable open\n    option where after\n"}
+	m := mnt.Mount(t, writeVolfile(t, volfile(l.Host, h.brick, "", gate, above)), mnt.Plain())
+	h.keeper = m.Status().Keeper.PID
 	name := filepath.Join(m.Dir, "f")
 	ok(t, os.WriteFile(name, []byte("text"), 0o644))
-	first, err := os.Open(name)
+	var err error
+	h.first, err = os.Open(name)
 	ok(t, err)
-	v.Bricks[0].WaitOpenFiles(1)
-	ok(t, os.WriteFile(gate, nil, 0o644))
-	opened := make(chan error, 1)
-	go func() { // not answered early: the file is open already
+	t.Cleanup(func() { h.first.Close() })
+	h.brick.WaitOpenFiles(1)
+	ok(t, os.WriteFile(h.gate, nil, 0o644))
+	t.Cleanup(func() { os.Remove(h.gate) }) // should the test end before
+	go func() {
 		f, err := os.Open(name)
 		if err == nil {
 			err = f.Close()
 		}
-		opened <- err
+		h.opened <- err
 	}()
-	v.Bricks[0].WaitOpenFiles(2)
-	ok(t, unix.Kill(keeper, unix.SIGSTOP))
-	t.Cleanup(func() { _ = unix.Kill(keeper, unix.SIGCONT) }) // should the test end before
-	ok(t, kill.AndWait(keeper))
-	ok(t, os.Remove(gate))
-	ok(t, unix.Kill(keeper, unix.SIGCONT))
+	h.brick.WaitOpenFiles(2)
+	return h
+}
+
+// result waits for the result.
+func (h *heldOpen) result(t *testing.T) error {
+	t.Helper()
 	select {
-	case err := <-opened:
-		ok(t, err)
+	case err := <-h.opened:
+		return err
 	case <-time.After(20 * time.Second):
-		t.Fatal("the file is not opened")
+		t.Fatal("the open is not answered")
+		return nil
 	}
-	ok(t, first.Close())
-	v.Bricks[0].WaitOpenFiles(0)
+}
+
+// TestOpenIsUndoneThatIsAnsweredWithoutTheBrick: a worker dies over an open that it
+// has asked the brick for, because the file was open already. The next one answers
+// it early.
+func TestOpenIsUndoneThatIsAnsweredWithoutTheBrick(t *testing.T) {
+	h := holdOpen(t, layer{"one-open-behind", "performance/open-behind", "    option lazy-open no\n"})
+	inTheKeepersPlace(t, h.keeper, func() { ok(t, os.Remove(h.gate)) })
+	ok(t, h.result(t))
+	ok(t, h.first.Close())
+	h.brick.WaitOpenFiles(0)
+}
+
+// TestOpenIsUndoneThatIsGivenUp, because workers crash over it.
+func TestOpenIsUndoneThatIsGivenUp(t *testing.T) {
+	h := holdOpen(t, layer{"one-write-behind", "performance/write-behind", ""})
+	for given := false; !given; {
+		ok(t, kill.Crash(h.keeper))
+		select {
+		case err := <-h.opened:
+			if given = true; !errors.Is(err, unix.EIO) {
+				t.Errorf("the open: %v", err)
+			}
+		case <-time.After(500 * time.Millisecond): // the next worker has it
+		}
+	}
+	h.brick.WaitOpenFiles(1)
+	ok(t, os.Remove(h.gate))
+	ok(t, h.first.Close())
+	h.brick.WaitOpenFiles(0)
 }
 
 // inTheGap has a stock client use the time in which there is neither a process of
