@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -173,12 +174,26 @@ func TestNoApplicationNoticesTheWorkersDeathUnderTheVolumesGraph(t *testing.T) {
 	})
 }
 
+// showLosses shows, of a test that has failed, why connections were lost: the end
+// of the log, which is shown anyway, does not reach back so far.
+func showLosses(t *testing.T, m *mnt.M) {
+	if !t.Failed() {
+		return
+	}
+	for line := range strings.Lines(m.Log()) {
+		if strings.Contains(line, "connection lost") || strings.Contains(line, "cannot be taken over") || strings.Contains(line, "brick is back") {
+			t.Log(strings.TrimSpace(line))
+		}
+	}
+}
+
 // deaths kills the worker under load, by default n times.
 func deaths(t *testing.T, n int, mount func(testing.TB, *lab.Lab, *lab.Volume) (m *mnt.M, keeper int)) {
 	t.Helper()
 	l := lab.Start(t)
 	v := l.Volume("one")
 	m, keeper := mount(t, l, v)
+	t.Cleanup(func() { showLosses(t, m) })
 	c := newContest(t, m, l.MountStock(v).Dir)
 	f := nameless(t, m)
 	ps := load(t, m.Dir, everyone...)
