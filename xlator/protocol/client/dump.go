@@ -24,8 +24,8 @@ type Dump struct {
 	LocksWaiting int   `json:"locks_waiting"`
 
 	// Since the mount: sessions made, open objects adopted by another graph
-	// without a call to the brick, opened again, locks taken again, open files
-	// and locks lost, lost replies whose outcome was found out.
+	// without a call to the brick, opened again, locks taken again, locks taken over
+	// from another connection to the brick, open files and locks lost, lost replies whose outcome was found out.
 	Sessions uint64 `json:"sessions"`
 	// Sessions taken over from an earlier process, with open objects.
 	Resumed   uint64 `json:"resumed"`
@@ -33,6 +33,7 @@ type Dump struct {
 	Adopted   uint64 `json:"adopted"`
 	Reopened  uint64 `json:"reopened"`
 	Relocked  uint64 `json:"relocked"`
+	Moved     uint64 `json:"moved"`
 	FilesLost uint64 `json:"files_lost"`
 	LocksLost uint64 `json:"locks_lost"`
 	Resolved  uint64 `json:"resolved"`
@@ -42,7 +43,7 @@ func (s *session) dump() Dump {
 	d := Dump{
 		Brick: s.key.brick(), State: "up", LocksHeld: s.locksHeld.Load(),
 		Sessions: s.counts.sessions.Load(), Resumed: s.counts.resumed.Load(), Inherited: s.counts.inherited.Load(), Adopted: s.counts.adopted.Load(), Reopened: s.counts.reopened.Load(),
-		Relocked: s.counts.relocked.Load(), FilesLost: s.counts.lost.Load(), LocksLost: s.counts.locksLost.Load(), Resolved: s.counts.resolved.Load(),
+		Relocked: s.counts.relocked.Load(), Moved: s.counts.moved.Load(), FilesLost: s.counts.lost.Load(), LocksLost: s.counts.locksLost.Load(), Resolved: s.counts.resolved.Load(),
 	}
 	s.mu.Lock()
 	d.Session, d.VolumeID, d.Requests = s.number, s.volume, s.inside

@@ -85,6 +85,10 @@ func (c *Client) Lk(ctx context.Context, r *xlator.LkReq) (*xlator.LkRep, error)
 		err = &fopError{xdr.FopLk, rem.key.gfid, "", c, &lostFile{err, syscall.EBADFD}}
 		return nil, err
 	}
+	// A lock may have been granted to an older graph since the file moved.
+	if err := c.s.takeLocks(rem.key.gfid); err != nil {
+		return nil, &fopError{xdr.FopLk, rem.key.gfid, "", c, err}
+	}
 	switch {
 	case r.Cmd == xlator.LkGet && r.Lock.Type != unix.F_UNLCK:
 		var got xdr.LkRep

@@ -53,6 +53,12 @@ func (c *Client) open(ctx context.Context, r *xlator.OpenReq, fop xdr.Fop) (*xla
 			return nil, &fopError{fop, key.gfid, "", c, err}
 		}
 		rem = c.s.keep(key, dir, session, number)
+		if r.Reopen {
+			if err := c.s.takeLocks(key.gfid); err != nil {
+				c.s.letGo(rem)
+				return nil, &fopError{fop, key.gfid, "", c, err}
+			}
+		}
 	}
 	return &xlator.OpenRep{FD: c.newFD(r.Inode, rem)}, nil
 }

@@ -31,15 +31,7 @@ func (s *session) lockers() (all []*remote) {
 	s.opened.mu.Lock()
 	defer s.opened.mu.Unlock()
 	for _, f := range s.opened.files {
-		f.mu.Lock()
-		seen := map[*remote]bool{}
-		for _, h := range f.locks {
-			if !seen[h.via] {
-				seen[h.via] = true
-				all = append(all, h.via)
-			}
-		}
-		f.mu.Unlock()
+		all = append(all, f.vias()...)
 	}
 	return all
 }

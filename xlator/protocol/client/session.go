@@ -65,11 +65,14 @@ type session struct {
 
 	tellMu sync.Mutex
 	told   map[*Client]bool // who uses the session, and the state it was told; guarded by tellMu
+	newest uint64           // of the graphs that have used it; guarded by tellMu
+
+	siblings atomic.Pointer[siblings] // nil before the first graph has joined
 }
 
 // counts are for people to look at.
 type counts struct {
-	sessions, resumed, inherited, reopened, adopted, relocked, lost, locksLost, resolved atomic.Uint64
+	sessions, resumed, inherited, reopened, adopted, relocked, moved, lost, locksLost, resolved atomic.Uint64
 }
 
 func newSession(k key, set *settings, e *xlator.Env) (*session, error) {
@@ -107,8 +110,9 @@ func (s *session) makeMemory(keeper xlator.Descriptors) (err error) {
 }
 
 // Close ends the session. The brick then closes what is open and drops what is
-// locked.
+// locked, but for locks that another session has taken over.
 func (s *session) Close() error {
+	s.giveLocks()
 	s.cancel()
 	s.mu.Lock()
 	s.up, s.closed = false, true
@@ -238,6 +242,7 @@ func (s *session) setAlarm() {
 func (s *session) join(c *Client) {
 	s.tellMu.Lock()
 	s.told[c] = false
+	s.newest = max(s.newest, c.env.Generation)
 	s.tellMu.Unlock()
 	s.apply(c.settings.Load())
 }

@@ -32,6 +32,12 @@ func (c *Client) start(ctx context.Context) error {
 	}
 	c.s, c.release = s, release
 	s.join(c)
+	b, leave, err := xlator.Share(c.env.Pool, siblingsName, newSiblings)
+	if err != nil {
+		return err
+	}
+	b.add(s)
+	c.release = func() error { return errors.Join(release(), leave()) }
 	if err := s.await(ctx, c.env.Generation > 1 || s.inherits()); err != nil {
 		return err
 	}
