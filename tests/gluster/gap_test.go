@@ -266,6 +266,12 @@ func TestBrickHangsUpOnWhoDoesNotRead(t *testing.T) {
 	close(g.c.stop)
 	g.c.thief.Wait()
 	ok(t, setlk(g.c.others[0], unix.F_SETLK, unix.F_UNLCK))
+	select {
+	case err := <-g.c.granted: // one of the two had it
+		ok(t, err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("who waits was not granted the lock")
+	}
 	if log := g.m.Log(); strings.Contains(log, receivedMsg) {
 		t.Error("the keeper has received something")
 	}
