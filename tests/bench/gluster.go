@@ -12,8 +12,9 @@ import (
 )
 
 // glusterTables compare the clients of a real GlusterFS volume of one brick, which
-// has its default options, mounted by holdfast and by the stock client.
-var glusterTables = []string{"gluster-fio", "gluster-meta", "gluster-pause", "gluster-memory"}
+// has its default options, mounted by holdfast and by the stock client; the last is
+// of holdfast alone.
+var glusterTables = []string{"gluster-fio", "gluster-meta", "gluster-pause", "gluster-memory", "gluster-gains"}
 
 // lender is what package lab wants of a test: somebody to tell of failures, and
 // to call at the end. The rest of testing.TB is not there.
@@ -68,17 +69,17 @@ func (b *bench) stock(l *lab.Lab, v *lab.Volume) (*target, error) {
 }
 
 // ours mounts it with holdfast.
-func (b *bench) ours(_ *lab.Lab, v *lab.Volume) (*target, error) {
+func (b *bench) ours(_ *lab.Lab, v *lab.Volume, args ...string) (*target, error) {
 	mnt := filepath.Join(b.dir, "volume-mnt")
 	if err := os.MkdirAll(mnt, 0o755); err != nil {
 		return nil, err
 	}
-	return b.mounted(v.Source(), mnt)
+	return b.mounted(v.Source(), mnt, args...)
 }
 
 // clients are both, in turn.
 func (b *bench) clients() []func(*lab.Lab, *lab.Volume) (*target, error) {
-	return []func(*lab.Lab, *lab.Volume) (*target, error){b.stock, b.ours}
+	return []func(*lab.Lab, *lab.Volume) (*target, error){b.stock, func(l *lab.Lab, v *lab.Volume) (*target, error) { return b.ours(l, v) }}
 }
 
 // withClients mounts the volume with both clients at once, and gives each a

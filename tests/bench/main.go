@@ -39,7 +39,7 @@ func run(ctx context.Context, bin, dir string, only []string, each time.Duration
 	defer os.RemoveAll(dir)
 	b := &bench{ctx: ctx, bin: bin, dir: dir, each: each}
 	tables := map[string]func() error{"keeper": b.keeper, "kill": b.kills, "pause": b.pauses, "resolve": b.resolve, "fio": b.fio, "meta": b.meta,
-		"gluster-fio": b.glusterFio, "gluster-meta": b.glusterMeta, "gluster-pause": b.glusterPause, "gluster-memory": b.glusterMemory}
+		"gluster-fio": b.glusterFio, "gluster-meta": b.glusterMeta, "gluster-pause": b.glusterPause, "gluster-memory": b.glusterMemory, "gluster-gains": b.glusterGains}
 	if i := slices.Index(only, "gluster"); i >= 0 {
 		only = slices.Replace(only, i, i+1, glusterTables...)
 	}
