@@ -61,15 +61,21 @@ func (w *watch) wait() error {
 	return w.err
 }
 
+// ready is asked by the runtime until it is true. To arm an epoll instance that
+// has reported the socket once tells nobody of what is there already, so that is
+// looked at again; what happens after it is told.
 func (w *watch) ready(uintptr) bool {
 	if w.try() {
 		return true
 	}
+	if w.armed {
+		return false
+	}
 	w.err = w.arm(true)
-	return w.err != nil
+	return w.err != nil || w.try()
 }
 
-// arm has it look, or not. Looking anew shows what is there already.
+// arm has it look, or not.
 func (w *watch) arm(on bool) error {
 	if w.armed == on {
 		return nil
