@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,7 +69,7 @@ func TestDamageIsFound(t *testing.T) {
 		{"appender", drop("log0"), "record"},
 		{"mmap", flip("mapped"), "wrong"},
 		{"tmpfile", flipOpen("/tmp"), "wrong"},
-		{"truncater", flip("sparse"), "wrong"},
+		{"truncater", flip("sparse"), "wrong|fstat says"}, // it may be made longer by that
 		{"direct", flip("direct"), "wrong"},
 		{"meter", flip("meter"), "wrong"},
 		{"openfiles", flip("d0/f0"), "wrong"},
@@ -97,7 +98,7 @@ func TestDamageIsFound(t *testing.T) {
 				}
 			}
 			r, err := p.Stop()
-			if err == nil || r.Errors == 0 || !strings.Contains(r.FirstError, c.want) {
+			if err == nil || r.Errors == 0 || !regexp.MustCompile(c.want).MatchString(r.FirstError) {
 				t.Errorf("result %v, error %v; want one about %q", r, err, c.want)
 			}
 		})
