@@ -5,14 +5,21 @@ import (
 	"testing"
 )
 
-func TestCountsAreFoundInTheSlot(t *testing.T) {
+// admitted is a slot of 2048 bytes with a request of 80 in it.
+func admitted(t *testing.T) (slot []byte, e *Entry) {
+	t.Helper()
 	c, err := Plain().NewChunk(2048, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slot := c.Slot(0)
-	e := EntryOf(slot)
+	slot = c.Slot(0)
+	e = EntryOf(slot)
 	e.Admit(1, EntrySize, 80)
+	return slot, e
+}
+
+func TestCountsAreFoundInTheSlot(t *testing.T) {
+	slot, e := admitted(t)
 	found := func() (all [][2]uint64) {
 		e.EachCounted(slot, func(node, n uint64) { all = append(all, [2]uint64{node, n}) })
 		return all
@@ -46,13 +53,7 @@ func TestCountsAreFoundInTheSlot(t *testing.T) {
 }
 
 func TestLongReplyLiesInTheSlot(t *testing.T) {
-	c, err := Plain().NewChunk(2048, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slot := c.Slot(0)
-	e := EntryOf(slot)
-	e.Admit(1, EntrySize, 80)
+	slot, e := admitted(t)
 	copy(slot[1000:], "a reply of a thousand bytes")
 	e.SetReplyAt(1000, 1000)
 	if r := e.Reply(slot); len(r) != 1000 || string(r[:7]) != "a reply" {
