@@ -2,7 +2,6 @@ package fuse
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"syscall"
@@ -71,18 +70,9 @@ func openNames(keeper xlator.Descriptors) (n *nameLog, damaged bool, err error) 
 }
 
 func makeNames(keeper xlator.Descriptors) (*nameLog, error) {
-	fd, err := unix.MemfdCreate("holdfast-names", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	fd, err := xlator.MakeKept(keeper, namesFile, "holdfast-names", namesSize)
 	if err != nil {
 		return nil, err
-	}
-	if err = unix.Ftruncate(fd, namesSize); err == nil {
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_GROW|unix.F_SEAL_SHRINK)
-	}
-	if err == nil {
-		err = keeper.Keep(namesFile, fd)
-	}
-	if err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
 	}
 	n, err := mapNames(fd)
 	if err != nil {

@@ -94,18 +94,8 @@ func openKept(keeper xlator.Descriptors, k key) (*kept, error) {
 
 // make makes a new memory and gives it to the keeper.
 func (c *kept) make() error {
-	fd, err := unix.MemfdCreate("holdfast-brick", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	if err == nil {
-		err = unix.Ftruncate(fd, keptSize())
-	}
-	if err == nil {
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_GROW|unix.F_SEAL_SHRINK)
-	}
+	fd, err := xlator.MakeKept(c.keeper, c.memory, "holdfast-brick", keptSize())
 	if err != nil {
-		return fmt.Errorf("memory of a connection: %w", err)
-	}
-	if err := c.keeper.Keep(c.memory, fd); err != nil {
-		_ = unix.Close(fd)
 		return fmt.Errorf("memory of a connection: %w", err)
 	}
 	if err := c.mapFile(fd); err != nil {
@@ -124,18 +114,11 @@ func keptSize() int64 {
 func (c *kept) mapFile(fd int) error {
 	f := os.NewFile(uintptr(fd), "holdfast-brick")
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("memory of a connection: %w", err)
-	}
-	if info.Size() != keptSize() {
-		return fmt.Errorf("memory of a connection: %d bytes, want %d: %w", info.Size(), keptSize(), syscall.EINVAL)
-	}
-	layout := rpc.DefaultLayout()
-	if c.rpc, err = rpc.Map(f, 0, layout); err != nil {
+	var err error
+	if c.rpc, err = mapConnection(f); err != nil {
 		return err
 	}
-	at := layout.Size()
+	at := c.rpc.Layout().Size()
 	c.own, err = unix.Mmap(fd, int64(at), int(keptSize())-at, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("memory of a connection: %w", err)
@@ -145,6 +128,18 @@ func (c *kept) mapFile(fd int) error {
 	c.seen.init(rest[:maxLastSeen*lastSeenSize])
 	c.payloads.init(rest[maxLastSeen*lastSeenSize:])
 	return nil
+}
+
+// mapConnection maps package rpc's part of a memory file, if that is one of ours.
+func mapConnection(f *os.File) (rpc.Memory, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("memory of a connection: %w", err)
+	}
+	if info.Size() != keptSize() {
+		return nil, fmt.Errorf("memory of a connection: %d bytes, want %d: %w", info.Size(), keptSize(), syscall.EINVAL)
+	}
+	return rpc.Map(f, 0, rpc.DefaultLayout())
 }
 
 func (c *kept) unmap() {

@@ -73,12 +73,5 @@ func mapKept(name string, kept func(name string) (fd int, ok bool, err error)) (
 	if err != nil {
 		return nil, fmt.Errorf("memory of a connection: seals: %w", err)
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("memory of a connection: %w", err)
-	}
-	if info.Size() != keptSize() {
-		return nil, fmt.Errorf("memory of a connection: %d bytes, want %d: %w", info.Size(), keptSize(), syscall.EINVAL)
-	}
-	return rpc.Map(f, 0, rpc.DefaultLayout())
+	return mapConnection(f)
 }
