@@ -25,7 +25,8 @@ type Dump struct {
 
 	// Since the mount: sessions made, open objects adopted by another graph
 	// without a call to the brick, opened again, locks taken again, locks taken over
-	// from another connection to the brick, open files and locks lost, lost replies whose outcome was found out.
+	// from another connection to the brick, open files and locks lost, lost replies
+	// whose outcome was found out.
 	Sessions uint64 `json:"sessions"`
 	// Sessions taken over from an earlier process, with open objects.
 	Resumed   uint64 `json:"resumed"`

@@ -53,15 +53,18 @@ func (ls *locks) set(l xlator.Lock, via *remote) (had []held) {
 	return had
 }
 
-// drop takes out what is dropped with an open object.
-func (ls *locks) drop(via *remote) {
+// drop takes out what was taken through an open object, and returns it.
+func (ls *locks) drop(via *remote) (gone []held) {
 	var rest locks
 	for _, h := range *ls {
-		if h.via != via {
+		if h.via == via {
+			gone = append(gone, h)
+		} else {
 			rest = append(rest, h)
 		}
 	}
 	*ls = rest
+	return gone
 }
 
 // of returns the locks of l's owner.
@@ -109,14 +112,16 @@ func (s *session) counted(f *file, before int) {
 	}
 }
 
-// dropLocks forgets the locks that the brick drops with an open object.
-func (s *session) dropLocks(r *remote) {
+// dropLocks forgets the locks that were taken through an open object, and returns
+// them.
+func (s *session) dropLocks(r *remote) (gone []held) {
 	f := r.file
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := len(f.locks)
-	f.locks.drop(r)
+	gone = f.locks.drop(r)
 	s.counted(f, before)
+	return gone
 }
 
 // owner is whose a lock is.

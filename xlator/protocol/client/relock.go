@@ -78,12 +78,7 @@ func (s *session) abandonLocks() {
 // forsake forgets the locks that were taken through r; with a reason, it says so.
 func (s *session) forsake(r *remote, why error) (n int) {
 	f := r.file
-	f.mu.Lock()
-	before := len(f.locks)
-	f.locks.drop(r)
-	n = before - len(f.locks)
-	s.counted(f, before)
-	f.mu.Unlock()
+	n = len(s.dropLocks(r))
 	if why != nil {
 		s.counts.lost.Add(1)
 		s.counts.locksLost.Add(uint64(n))

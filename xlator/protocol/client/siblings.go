@@ -1,7 +1,9 @@
 package client
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/holdfast/holdfast/xlator"
@@ -136,8 +138,8 @@ func (b *siblings) move(f *file, from, to *session) error {
 		if err := moveOnBrick(from, cur.Key, cur.Value, to, end.Key, end.Value, f.gfid); err != nil {
 			return err
 		}
-		for _, l := range from.surrender(via) {
-			to.record(l, guard)
+		for _, h := range from.surrender(via) {
+			to.record(h.Lock, guard)
 			to.counts.moved.Add(1)
 		}
 	}
@@ -148,33 +150,21 @@ func (b *siblings) move(f *file, from, to *session) error {
 func moveOnBrick(from *session, fromSession uint64, fromFD int64, to *session, toSession uint64, toFD int64, g xlator.GFID) error {
 	var info xdr.XattrRep
 	x := exchange{fop: xdr.FopFgetxattr, req: &xdr.FgetxattrReq{GFID: g, FD: fromFD, NameLen: 1, Name: lockinfo}, rep: &info, own: true, reserve: roomXattrs}
-	var locked xdr.Dict
-	x.take = func([]byte) {
-		for _, p := range info.Dict { // of the reply's memory
-			if v, ok := p.Bytes(); ok && p.Key == lockinfo {
-				locked = xdr.Dict{xdr.DictBytes(lockinfo, append([]byte{}, v...))}
-			}
-		}
-	}
-	if err := whole(from.only(fromSession, &x)); err != nil {
+	var got *xlator.Dict
+	x.take = func([]byte) { got = xattrsOf(info.Dict) }
+	if err := errors.Join(from.only(fromSession, &x)); err != nil {
 		return err
 	}
-	if locked == nil {
+	locked, ok := got.Bytes(lockinfo)
+	if !ok {
 		return nil // the brick knows of none
 	}
-	return whole(to.only(toSession, &exchange{fop: xdr.FopFsetxattr, req: &xdr.FsetxattrReq{GFID: g, FD: toFD, Dict: locked}, rep: new(xdr.FsetxattrRep), own: true}))
+	return errors.Join(to.only(toSession, &exchange{fop: xdr.FopFsetxattr, req: &xdr.FsetxattrReq{GFID: g, FD: toFD, Dict: xdr.Dict{xdr.DictBytes(lockinfo, locked)}}, rep: new(xdr.FsetxattrRep), own: true}))
 }
 
 // lockinfo is the attribute under which a brick tells, and takes, what is locked
 // through an open file.
 const lockinfo = "trusted.glusterfs.lockinfo"
-
-func whole(refused, err error) error {
-	if err == nil {
-		err = refused
-	}
-	return err
-}
 
 // vias are the open objects through which something of the file is locked.
 func (f *file) vias() (all []*remote) {
@@ -194,29 +184,15 @@ func (f *file) vias() (all []*remote) {
 func (f *file) guardedBy(r *remote) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, g := range f.guards {
-		if g == r {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(f.guards, r)
 }
 
 // surrender takes the locks held through an open object out of the record.
-func (s *session) surrender(via *remote) (all []xlator.Lock) {
+func (s *session) surrender(via *remote) []held {
+	gone := s.dropLocks(via)
 	f := via.file
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, h := range f.locks {
-		if h.via == via {
-			all = append(all, h.Lock)
-		}
-	}
-	before := len(f.locks)
-	f.locks.drop(via)
-	s.counted(f, before)
-	if len(f.guards) > 0 {
-		s.relieve(f)
-	}
-	return all
+	s.relieve(f)
+	return gone
 }

@@ -78,7 +78,8 @@ type Conn struct {
 
 // Open begins on a fresh memory (whatever was in it is lost) and a connected
 // socket on which nothing of ours is in flight. The socket becomes the Conn's,
-// which closes what it was given; the memory stays the caller's, to be closed after the Conn and all replies.
+// which closes what it was given; the memory stays the caller's, to be closed
+// after the Conn and all replies.
 func Open(mem Memory, sock net.Conn, o Options) (*Conn, error) {
 	if err := mem.Layout().check(); err != nil {
 		return nil, err

@@ -72,6 +72,7 @@ func newSocket(conn net.Conn) (*socket, error) {
 		giveUp: make(chan struct{}), gone: make(chan struct{}),
 		kick: make(chan struct{}, 1), space: make(chan struct{}, 1), wanted: make(chan struct{}, 1),
 		iovs: make([]unix.Iovec, 0, maxIovec),
+		turn: turn{need: needFirst},
 	}
 	s.onSend, s.onRecv = s.sendmsg, s.recvmsg
 	if e := raw.Control(func(fd uintptr) { err = s.open(int(fd)) }); err == nil {

@@ -70,7 +70,7 @@ func (c *Conn) takeTurn(s *socket) (ok bool) {
 func (c *Conn) passTurn(s *socket) {
 	t := &s.turn
 	t.taken = false
-	if !s.tcp || t.alone < max(t.need, needFirst) || c.answeredSoon() > 0 || s.cause != nil || s.in.arm(false) != nil {
+	if !s.tcp || t.alone < t.need || c.answeredSoon() > 0 || s.cause != nil || s.in.arm(false) != nil {
 		return
 	}
 	t.aside, t.since = true, t.own
@@ -81,7 +81,7 @@ func (c *Conn) callReader(s *socket) {
 	t := &s.turn
 	if t.aside {
 		t.aside = false
-		if t.need = max(t.need, needFirst); t.own-t.since >= uint64(t.need) {
+		if t.own-t.since >= uint64(t.need) {
 			t.need = needFirst
 		} else {
 			t.need = min(2*t.need, needMost)
