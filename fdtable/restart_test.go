@@ -495,6 +495,23 @@ func TestOpenThatWasNeverAnsweredIsDropped(t *testing.T) {
 	}
 }
 
+// TestBaseIsAnEarlierProcesses: leaves keep for it what they have inherited; what this
+// process opens is under numbers that an open without an answer may have had before.
+func TestBaseIsAnEarlierProcesses(t *testing.T) {
+	k, dir := newKeeper(t), t.TempDir()
+	f := k.worker(dir, variants[0]).create("f")
+	m := k.worker(dir, variants[0])
+	f = f.again(m)
+	own := m.open(f.n, unix.O_RDWR)
+	if !m.table.HasBase(f.b.FH()) || m.table.HasBase(own.b.FH()) || m.table.HasBase(12345) {
+		t.Error("an earlier process has opened one of them")
+	}
+	f.close()
+	if m.table.HasBase(f.b.FH()) {
+		t.Error("it is closed")
+	}
+}
+
 // header writes the beginning of a request of the kernel.
 func header(b []byte, length uint32, unique uint64) {
 	for i := range 8 {

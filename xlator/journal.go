@@ -119,7 +119,9 @@ type Recovery interface {
 	// LocksRestored is closed when every LockRestorer knows what it has to, before
 	// the first request is carried out.
 	LocksRestored() <-chan struct{}
-	// HasBase reports whether the base fd of that number is open.
+	// HasBase reports whether the base fd of that number, which an earlier process
+	// has opened, is still open. A number that such a process had for an open which
+	// it did not live to answer may be another's now: that is not reported.
 	HasBase(base uint64) bool
 }
 

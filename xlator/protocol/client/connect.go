@@ -178,7 +178,7 @@ func (s *session) adoptSocket(sock net.Conn, set *settings) (*rpc.Conn, error) {
 // options are the connection's.
 func (s *session) options(set *settings) rpc.Options {
 	o := rpc.Options{
-		Name: "brick " + s.key.brick(), Log: s.log, PingTimeout: set.ping, OnCallback: s.callback, OnOrphan: s.orphan,
+		Name: "brick " + s.key.brick(), Log: s.log, PingTimeout: set.ping, OnCallback: s.callback, OnOrphan: s.orphan, Recorded: s.recorded,
 		MaxDeaths: maxDeaths,
 	}
 	if s.kept != nil {

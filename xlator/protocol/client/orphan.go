@@ -11,7 +11,7 @@ import (
 // orphan undoes what a call has acquired whose reply nobody waits for any more:
 // an open object is closed, a lock is let go.
 func (s *session) orphan(o rpc.Orphan) {
-	if o.Prog != xdr.ProgramFops || o.Reject != 0 || !s.enterOnly(o.Epoch) {
+	if !s.enterOnly(o.Epoch) {
 		return // with its session everything has been undone
 	}
 	inside := true
@@ -22,20 +22,14 @@ func (s *session) orphan(o rpc.Orphan) {
 		}
 	}
 	defer leave()
-	req, rep := xdr.NewRequest(xdr.Fop(o.Proc)), xdr.NewReply(xdr.Fop(o.Proc))
-	if req == nil || xdr.Decode(o.Args, req) != nil || xdr.Decode(o.Reply, rep) != nil {
-		return // data follows, or it makes no sense: nothing was acquired
-	}
-	if r, ok := rep.(reply); !ok || r.Err() != nil {
-		return
-	}
+	req, rep := acquired(o)
 	if q, ok := req.(*xdr.LkReq); ok {
 		leave() // it waits for sessions by itself
 		s.undoLock(q, o.Epoch)
 		return
 	}
 	undo := undoing(xdr.Fop(o.Proc), req, rep)
-	if undo == nil || o.Seen && s.inUse(undo.req) {
+	if undo == nil {
 		return
 	}
 	r := rpc.Request{
@@ -48,7 +42,37 @@ func (s *session) orphan(o rpc.Orphan) {
 	if err != nil {
 		return // the brick has undone it with the connection
 	}
-	reply.Forget()
+	reply.Release()
+}
+
+// acquired decodes a call that has succeeded, or returns nil: data follows, or it
+// makes no sense or has failed. Then nothing was acquired.
+func acquired(o rpc.Orphan) (req, rep xdr.Message) {
+	req, rep = xdr.NewRequest(xdr.Fop(o.Proc)), xdr.NewReply(xdr.Fop(o.Proc))
+	if o.Prog != xdr.ProgramFops || o.Reject != 0 || req == nil || xdr.Decode(o.Args, req) != nil || xdr.Decode(o.Reply, rep) != nil {
+		return nil, nil
+	}
+	if r, ok := rep.(reply); !ok || r.Err() != nil {
+		return nil, nil
+	}
+	return req, rep
+}
+
+// recorded reports whether nothing has to be undone of a call whose reply a process
+// before has got: it has acquired nothing, or is in the record of what is open. A
+// process may have died between the two. Locks are compared with their own record
+// when they are undone.
+func (s *session) recorded(o rpc.Orphan) bool {
+	req, rep := acquired(o)
+	if _, ok := req.(*xdr.LkReq); ok {
+		return false
+	}
+	undo := undoing(xdr.Fop(o.Proc), req, rep)
+	if undo == nil {
+		return true
+	}
+	q, ok := undo.req.(*xdr.FDReq)
+	return ok && s.kept.was(place{o.Epoch, q.FD})
 }
 
 // undoing is the request that undoes one that has succeeded, or nil.
@@ -121,25 +145,4 @@ func (s *session) flocks(f *file, number uint64) bool {
 	held := len(f.locks.of(&l)) > 0
 	f.mu.Unlock()
 	return held || len(s.wanted(f, &l)) > 0
-}
-
-// inUse reports whether what a request would give up is ours after all: the
-// process that got the reply has recorded it.
-func (s *session) inUse(req xdr.Message) bool {
-	s.opened.mu.Lock()
-	defer s.opened.mu.Unlock()
-	switch q := req.(type) {
-	case *xdr.FDReq:
-		f := s.opened.files[q.GFID]
-		if f == nil {
-			return false
-		}
-		for _, r := range f.remotes {
-			if cur := r.ref.Current(); cur != nil && cur.Value == q.FD {
-				return true
-			}
-		}
-		return s.kept.has(place{s.conn.Epoch(), q.FD})
-	}
-	return false
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -235,13 +236,12 @@ func (c *kept) closed(i int32) {
 	}
 }
 
-// has reports whether an object is recorded.
-func (c *kept) has(p place) bool {
-	if c == nil {
-		return false
-	}
-	c.open.mu.Lock()
-	defer c.open.mu.Unlock()
-	_, ok := c.open.at[p]
-	return ok
+// was reports whether the process before has recorded an object, which it may have
+// been closing.
+func (c *kept) was(p place) bool {
+	t := &c.open
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, open := t.at[p]
+	return open || slices.ContainsFunc(t.closing, func(i int32) bool { return placeOf(t.rec(i)) == p })
 }

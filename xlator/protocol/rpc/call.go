@@ -209,12 +209,12 @@ func (c *Conn) take(k *call) (Reply, error) {
 		return Reply{}, err
 	}
 	if !k.taken {
-		k.taken = true
 		handed := k.slot.u32(offHanded) + 1
 		k.slot.put32(offHanded, handed)
 		if int(handed) > c.opts.MaxDeaths && k.listed && c.requests[k.unique] == k.index {
 			return Reply{}, fmt.Errorf("rpc: %s: request %d: %w", c.opts.Name, k.unique, errPoison)
 		}
+		k.taken = true
 	}
 	reply := Reply{Body: k.result[4:], Earlier: c.earlier(k), c: c, k: k, gen: k.gen, rec: k.rec}
 	if stat := binary.BigEndian.Uint32(k.result); stat != 0 {
@@ -317,7 +317,7 @@ func (c *Conn) abandon(k *call) {
 	case lost:
 		c.release(k)
 	default:
-		if !k.taken && k.slot.u32(offHanded) == 0 {
+		if !k.taken && !k.recorded {
 			c.orphaned(k)
 			return
 		}

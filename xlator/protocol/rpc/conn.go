@@ -30,6 +30,11 @@ type Options struct {
 	// OnOrphan gets the replies of calls that nobody asks for any more, one
 	// after the other with the callbacks; see [Orphan].
 	OnOrphan func(Orphan)
+	// Recorded is asked by Resume of each reply that had been handed to a process
+	// before: whether there is a record of what it has acquired, or it has acquired
+	// nothing. If it has not, and nobody asks for it again, it is an orphan. It must
+	// not use the Conn. nil: there is one.
+	Recorded func(Orphan) bool
 
 	at func(point) // where a test's process dies; heeded under the invariants tag
 }

@@ -10,13 +10,10 @@ type Callback struct {
 }
 
 // Orphan is a call whose reply came and whom nobody will ask for: the request
-// was ended, or did not come back after the death of the process. If it
+// was ended without it, or did not come back after the death of the process. If it
 // acquired something (a remote fd, a lock), that is to be undone, by one call
-// with the same Unique and Step|UndoStep: so it is done once, whatever dies.
-//
-// Seen says that the reply had been handed to the process before this one,
-// which may have recorded what it acquired: who handles the orphan has to look
-// whether it is in use. If it is false nobody has seen the reply.
+// with the same Unique and Step|UndoStep, whose reply is to be released: so it is
+// done once, whatever dies.
 type Orphan struct {
 	Unique           uint64
 	Step             uint32
@@ -26,7 +23,6 @@ type Orphan struct {
 	// returns.
 	Args, Reply []byte
 	Reject      Reject
-	Seen        bool
 	// Epoch is the connection that the reply came over; 0: one that is gone, and
 	// there is nothing to undo.
 	Epoch uint64
@@ -113,7 +109,7 @@ func (c *Conn) earlier(k *call) bool { return k.end <= c.hdr.load(hdrBegan) }
 func (k *call) asOrphan() Orphan {
 	o := Orphan{
 		Unique: k.unique, Step: k.step,
-		Reply: k.result[4:], Reject: Reject(binary.BigEndian.Uint32(k.result)), Seen: k.slot.u32(offHanded) > 0,
+		Reply: k.result[4:], Reject: Reject(binary.BigEndian.Uint32(k.result)),
 	}
 	o.Prog, o.Vers, o.Proc, o.Args = k.request()
 	return o

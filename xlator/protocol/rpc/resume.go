@@ -56,10 +56,28 @@ func Resume(mem Memory, sock net.Conn, o Options) (*Conn, error) {
 		c.log.Warn("connection lost", "server", o.Name, "cause", err, "unanswered", n)
 		return c, nil
 	}
+	c.review()
 	c.log.Info("connection resumed", "server", o.Name, "unanswered", c.outstanding, "unsent", c.pub-c.written, "unparsed", c.consumed-c.parsed)
 	c.start(s)
 	c.transmitLater(s)
 	return c, nil
+}
+
+// review finds out which replies a process has died with before it could record
+// what they gave it. mu is held.
+func (c *Conn) review() {
+	for i := range c.calls {
+		k := &c.calls[i]
+		if k.phase != answered && k.phase != kept || k.slot.u32(offHanded) == 0 {
+			continue
+		}
+		k.recorded = true
+		if c.opts.Recorded != nil && !c.earlier(k) {
+			o := k.asOrphan()
+			o.Epoch = c.Epoch()
+			k.recorded = c.opts.Recorded(o)
+		}
+	}
 }
 
 // adopt checks what can be checked before anything runs.
@@ -288,14 +306,7 @@ func (c *Conn) Settle() {
 			continue // what undoes an orphan belongs to that
 		}
 		k.resumed = false
-		switch k.phase {
-		case outstanding:
-			k.orphan = true
-		case answered, kept:
-			c.orphaned(k)
-		case lost:
-			c.release(k)
-		}
+		c.abandon(k)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"syscall"
@@ -70,11 +71,50 @@ func TestRequestThatDoesNotComeBackIsAnOrphan(t *testing.T) {
 	}})
 	next.Settle()
 	call.reply([]byte("opened!!"))
-	if o := <-orphans; o.Unique != 10 || o.Step != 1 || o.Proc != 3 || o.Seen || string(o.Args) != "file" || string(o.Reply) != "opened!!" {
+	if o := <-orphans; o.Unique != 10 || o.Step != 1 || o.Proc != 3 || string(o.Args) != "file" || string(o.Reply) != "opened!!" {
 		t.Errorf("orphan %+v", o)
 	}
 	waitFor(t, next, func() bool { return len(next.free) == len(next.calls) })
 	empty(t, next)
+}
+
+// TestReplyIsUndoneThatItsTakerHasNotRecorded: a process dies after it was handed a
+// reply. Its request comes back and does not ask again, or does not come back.
+func TestReplyIsUndoneThatItsTakerHasNotRecorded(t *testing.T) {
+	for _, recorded := range []bool{true, false} {
+		for _, back := range []bool{true, false} {
+			t.Run(fmt.Sprintf("recorded %v, back %v", recorded, back), func(t *testing.T) {
+				r := &Request{Unique: 10, Step: 1, Prog: 7, Proc: 3, Args: []byte("file")}
+				c, call, _ := begun(t, r, Options{})
+				call.reply([]byte("opened!!"))
+				waitFor(t, c, func() bool { k := c.find(10, 1); return k != nil && k.taken })
+				mem, sock := vanish(t, c)
+				asked, orphans := 0, make(chan Orphan, 2)
+				next := resume(t, mem, sock, Options{
+					Recorded: func(o Orphan) bool {
+						asked++
+						if o.Unique != 10 || o.Step != 1 || o.Proc != 3 || o.Epoch != 1 || string(o.Args) != "file" || string(o.Reply) != "opened!!" {
+							t.Errorf("asked of %+v", o)
+						}
+						return recorded
+					},
+					OnOrphan: func(o Orphan) { orphans <- o },
+				})
+				if back {
+					next.Claim(10)
+				}
+				next.Settle()
+				if next.End(10); asked != 1 {
+					t.Errorf("asked %d times", asked)
+				}
+				waitFor(t, next, func() bool { return len(next.free) == len(next.calls) })
+				if got := len(orphans) == 1; got == recorded {
+					t.Errorf("undone: %v", got)
+				}
+				empty(t, next)
+			})
+		}
+	}
 }
 
 // TestOrphanIsUndoneOnceWhoeverDies: the process that undoes dies after having

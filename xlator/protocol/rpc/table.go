@@ -32,11 +32,14 @@ type call struct {
 	orphan  bool // nobody will ask for it
 	resumed bool // of the process before, and not yet claimed by this one
 	before  bool // of the process before
-	asked   bool // for, by this process
-	own     bool // the client's own work: in no list until it is an orphan
-	listed  bool // in Conn.requests
-	ping    bool
-	waits   bool
+	// recorded says that a process before, which was handed the reply, has recorded
+	// what it acquired.
+	recorded bool
+	asked    bool // for, by this process
+	own      bool // the client's own work: in no list until it is an orphan
+	listed   bool // in Conn.requests
+	ping     bool
+	waits    bool
 
 	unique  uint64
 	step    uint32
