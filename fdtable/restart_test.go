@@ -495,20 +495,22 @@ func TestOpenThatWasNeverAnsweredIsDropped(t *testing.T) {
 	}
 }
 
-// TestBaseIsAnEarlierProcesses: leaves keep for it what they have inherited; what this
-// process opens is under numbers that an open without an answer may have had before.
-func TestBaseIsAnEarlierProcesses(t *testing.T) {
-	k, dir := newKeeper(t), t.TempDir()
-	f := k.worker(dir, variants[0]).create("f")
-	m := k.worker(dir, variants[0])
-	f = f.again(m)
-	own := m.open(f.n, unix.O_RDWR)
-	if !m.table.HasBase(f.b.FH()) || m.table.HasBase(own.b.FH()) || m.table.HasBase(12345) {
-		t.Error("an earlier process has opened one of them")
-	}
-	f.close()
-	if m.table.HasBase(f.b.FH()) {
-		t.Error("it is closed")
+// TestNumberOfAnOpenThatWasNotAnsweredIsNotUsedAgain: leaves know what they have
+// opened for it by that number.
+func TestNumberOfAnOpenThatWasNotAnsweredIsNotUsedAgain(t *testing.T) {
+	k := newKeeper(t)
+	seen := map[uint64]bool{}
+	for range 3 {
+		table, end := k.table()
+		first := table.Reserve(unix.O_RDONLY)
+		table.Abandon(first)
+		for _, b := range []*fdtable.BaseFD{first, table.Reserve(unix.O_RDONLY), table.Reserve(unix.O_RDONLY)} {
+			if seen[b.FH()] {
+				t.Errorf("%#x was another open's", b.FH())
+			}
+			seen[b.FH()] = true
+		}
+		end()
 	}
 }
 

@@ -316,7 +316,7 @@ func (t *Table) LocksRestored() <-chan struct{} { return t.ready }
 // HasBase implements xlator.Recovery.
 func (t *Table) HasBase(base uint64) bool {
 	b := t.FD(base)
-	if b == nil || !b.inherited {
+	if b == nil || b.node == nil {
 		return false
 	}
 	b.node.mu.Lock()

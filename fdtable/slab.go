@@ -90,6 +90,9 @@ func (s *slab[T, P]) add(mk func(number uint64) *T) *T {
 	if s.rec != nil && i <= s.before {
 		sl.gen = s.rec.generation(i)
 	}
+	if s.rec != nil {
+		s.rec.free(i, sl.gen+1) // until it is recorded: the next process does not give it out again
+	}
 	v := mk(uint64(i) | uint64(sl.gen)<<32)
 	sl.p.Store(v)
 	s.live++

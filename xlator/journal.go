@@ -119,9 +119,8 @@ type Recovery interface {
 	// LocksRestored is closed when every LockRestorer knows what it has to, before
 	// the first request is carried out.
 	LocksRestored() <-chan struct{}
-	// HasBase reports whether the base fd of that number, which an earlier process
-	// has opened, is still open. A number that such a process had for an open which
-	// it did not live to answer may be another's now: that is not reported.
+	// HasBase reports whether the base fd of that number is open. No number is given
+	// out twice, whatever became of the open that it was for.
 	HasBase(base uint64) bool
 }
 

@@ -40,6 +40,7 @@ func (s *session) connector() {
 		conn, number, err := next()
 		next = func() (*rpc.Conn, uint64, error) { return s.connect(&m) }
 		if err != nil {
+			s.clear()
 			s.failed(err)
 			if text := err.Error(); text != complaint && s.ctx.Err() == nil {
 				s.log.Warn("brick cannot be reached; trying on", "err", err)

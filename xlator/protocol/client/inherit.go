@@ -101,6 +101,8 @@ func (s *session) inheritOpen(conn *rpc.Conn) {
 			o.returning = append(o.returning, r)
 		case f.key.base != 0 && !r.guardian && o.kept[f.key] == nil:
 			o.kept[f.key] = r
+		case !r.guardian:
+			r.key.base = 0 // it was about to be closed: there is another for that base fd
 		}
 		s.counts.inherited.Add(1)
 	}

@@ -219,7 +219,7 @@ func (s *session) closeNumber(p place, g xlator.GFID, dir bool, name uint64) {
 	if dir {
 		x.fop = xdr.FopReleasedir
 	}
-	refused, err := s.only(p.session, &x)
+	refused, err := s.undo(p.session, &x)
 	if err := errors.Join(refused, err); err != nil && !errors.Is(err, syscall.ENOTCONN) {
 		s.log.Warn("close on the brick", "gfid", g, "err", err)
 	}

@@ -11,7 +11,7 @@ import (
 // orphan undoes what a call has acquired whose reply nobody waits for any more:
 // an open object is closed, a lock is let go.
 func (s *session) orphan(o rpc.Orphan) {
-	if !s.enterOnly(o.Epoch) {
+	if !s.enterConn(o.Epoch) {
 		return // with its session everything has been undone
 	}
 	inside := true

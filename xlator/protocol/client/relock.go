@@ -242,6 +242,19 @@ func (s *session) only(number uint64, x *exchange) (refused, err error) {
 	if !s.enterOnly(number) {
 		return nil, errAnother
 	}
+	return s.finish(x)
+}
+
+// undo is only for what is given up.
+func (s *session) undo(number uint64, x *exchange) (refused, err error) {
+	if !s.enterConn(number) {
+		return nil, errAnother
+	}
+	return s.finish(x)
+}
+
+// finish carries out a fop in the session that was entered, and leaves.
+func (s *session) finish(x *exchange) (refused, err error) {
 	defer s.leave()
 	r := rpc.Request{Prog: xdr.ProgramFops, Vers: xdr.ProgramFopsVersion, Proc: uint32(x.fop), Args: x.req.AppendTo(nil), MaxReply: x.reserve, Unique: x.unique}
 	var owner [8]byte

@@ -180,6 +180,18 @@ func (s *session) enterOnly(number uint64) bool {
 	return true
 }
 
+// enterConn is enterOnly for what is given up: for that the connection will do, also
+// while no fops may be sent yet, or the brick is not well.
+func (s *session) enterConn(number uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == nil || s.conn.Epoch() != number || s.conn.Err() != nil {
+		return false
+	}
+	s.inside++
+	return true
+}
+
 // leave counts the caller out.
 func (s *session) leave() {
 	s.mu.Lock()
