@@ -1,11 +1,13 @@
 package workload
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -125,13 +127,52 @@ func (l *appendLog) scan(id, n uint32) (int64, error) {
 		return 0, err
 	}
 	if l.next[id] < n {
-		return 0, fmt.Errorf("%s: record %d of writer %d was written, but up to %d only %d are whole", l.in.name, n-1, id, l.scanned, l.next[id])
+		return 0, fmt.Errorf("%s: record %d of writer %d was written, but up to %d only %d are whole; %s", l.in.name, n-1, id, l.scanned, l.next[id], l.evidence())
 	}
 	st, err := l.w.stat(l.path)
 	if err == nil && st.Size < l.scanned {
 		err = fmt.Errorf("%s: stat says %d bytes, but %d were read", l.in.name, st.Size, l.scanned)
 	}
 	return l.scanned, err
+}
+
+// evidence tells what stands where a record is missing: read through the kernel's
+// pages, and past them.
+func (l *appendLog) evidence() string {
+	var said []string
+	st, err := l.w.stat(l.path)
+	said = append(said, fmt.Sprintf("stat says %d bytes, %v", st.Size, err))
+	for _, how := range []struct {
+		name  string
+		flags int
+	}{{"pages", 0}, {"direct", unix.O_DIRECT}} {
+		f, err := l.w.open(l.path, unix.O_RDONLY|how.flags)
+		if err != nil {
+			return err.Error()
+		}
+		defer f.drop()
+		b, free, err := aligned(1 << 20)
+		if err != nil {
+			return err.Error()
+		}
+		defer free()
+		from := l.scanned &^ (directAlign - 1)
+		n, err := f.preadSome(b, from)
+		said = append(said, fmt.Sprintf("%s: %s, %v", how.name, whatStands(b[min(n, int(l.scanned-from)):n]), err))
+	}
+	return strings.Join(said, "; ")
+}
+
+// whatStands says what b is, where a record should begin.
+func whatStands(b []byte) string {
+	zeros := len(b) - len(bytes.TrimLeft(b, "\x00"))
+	le := binary.LittleEndian
+	for i := range max(len(b)-appendHeader, 0) {
+		if r := b[i:]; le.Uint32(r) == appendMagic && le.Uint32(r[20:]) == crc32.ChecksumIEEE(r[:20]) {
+			return fmt.Sprintf("%d bytes, %d of them zeros at first, a record's head (%d of writer %d, %d bytes) after %d", len(b), zeros, le.Uint32(r[8:]), le.Uint32(r[4:]), le.Uint32(r[12:]), i)
+		}
+	}
+	return fmt.Sprintf("%d bytes, %d of them zeros at first, no record's head", len(b), zeros)
 }
 
 func (l *appendLog) parse() error {

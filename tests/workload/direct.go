@@ -14,11 +14,11 @@ const (
 // direct mixes O_DIRECT with buffered reads and writes of one file.
 func direct(w *worker) error {
 	s := &shadow{w: w, path: w.path("direct")}
-	buf, err := unix.Mmap(-1, 0, directSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	buf, free, err := aligned(directSize)
 	if err != nil {
-		return fmt.Errorf("an aligned buffer: %w", err)
+		return err
 	}
-	defer unix.Munmap(buf)
+	defer free()
 	if s.fd, err = w.open(s.path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL); err != nil {
 		return err
 	}
@@ -39,6 +39,14 @@ func direct(w *worker) error {
 		}
 	}
 	return s.verify()
+}
+
+// aligned is memory as O_DIRECT wants it.
+func aligned(n int) (b []byte, free func(), err error) {
+	if b, err = unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
+		return nil, nil, fmt.Errorf("an aligned buffer: %w", err)
+	}
+	return b, func() { _ = unix.Munmap(b) }, nil // it is a mapping
 }
 
 func (s *shadow) directStep(d *file, buf []byte) error {
