@@ -195,15 +195,16 @@ func (o *opened) remove(r *remote) {
 // closeRemote closes a remote fd, if its session is still there. Nobody waits for
 // one that is not: the brick has closed it.
 func (s *session) closeRemote(r *remote, session uint64, number int64) {
-	f, recorded := s.kept.closing(place{session, number})
-	if recorded {
-		if f.unique != 0 {
-			s.conn.End(f.unique) // its reply must not be taken for an open that nobody wants
-		}
+	p := place{session, number}
+	// Its reply goes first. Once it is closed that number is another's.
+	if unique := s.kept.uniqueOf(p); unique != 0 {
+		s.conn.End(unique)
+	}
+	if f, recorded := s.kept.closing(p); recorded {
 		s.closeRecorded(f)
 		return
 	}
-	s.closeNumber(place{session, number}, r.key.gfid, r.dir, 0)
+	s.closeNumber(p, r.key.gfid, r.dir, 0)
 }
 
 // closeRecorded closes an object whose record says so.

@@ -60,7 +60,8 @@ func acquired(o rpc.Orphan) (req, rep xdr.Message) {
 
 // recorded reports whether nothing has to be undone of a call whose reply a process
 // before has got: it has acquired nothing, or is in the record of what is open. A
-// process may have died between the two. Locks are compared with their own record
+// process may have died between the two. What is being closed there is another's,
+// which had that number before: its reply is gone. Locks are compared with their own record
 // when they are undone.
 func (s *session) recorded(o rpc.Orphan) bool {
 	req, rep := acquired(o)
@@ -72,7 +73,7 @@ func (s *session) recorded(o rpc.Orphan) bool {
 		return true
 	}
 	q, ok := undo.req.(*xdr.FDReq)
-	return ok && s.kept.was(place{o.Epoch, q.FD})
+	return ok && s.kept.has(place{o.Epoch, q.FD})
 }
 
 // undoing is the request that undoes one that has succeeded, or nil.

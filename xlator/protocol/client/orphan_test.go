@@ -73,7 +73,7 @@ func TestRecordedIsWhatTheProcessBeforeHasEntered(t *testing.T) {
 		want bool
 	}{
 		{"open", answered(xdr.FopOpen, &xdr.OpenReq{}, &xdr.OpenRep{FD: open}), true},
-		{"being closed", answered(xdr.FopOpen, &xdr.OpenReq{}, &xdr.OpenRep{FD: closing}), true},
+		{"number of what is being closed", answered(xdr.FopOpen, &xdr.OpenReq{}, &xdr.OpenRep{FD: closing}), false},
 		{"closed", answered(xdr.FopOpen, &xdr.OpenReq{}, &xdr.OpenRep{FD: closed}), false},
 		{"unrecorded", answered(xdr.FopOpen, &xdr.OpenReq{}, &xdr.OpenRep{FD: unrecorded}), false},
 		{"unrecorded directory", answered(xdr.FopOpendir, &xdr.OpendirReq{}, &xdr.OpenRep{FD: unrecorded}), false},

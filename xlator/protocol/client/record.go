@@ -1,7 +1,6 @@
 package client
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -19,10 +18,11 @@ import (
 //	52  u32  1 for a directory
 //	56  u64  the kernel's request that has opened it, 0 for the client's own work
 //
-// It is there before anybody can close the object, and before the reply to its
-// open is forgotten. It is marked before the close is sent, under a name of its own
-// (closeName): so the next process knows whether it was, and what it closes is
-// closed once. A number that is closed twice may be another file's by then.
+// It is there before anybody can close the object, and before the reply to its open
+// is forgotten, which is before it is marked. It is marked before the close is sent,
+// under a name of its own (closeName): so the next process knows whether it was, and
+// what it closes is closed once. A number that is closed twice may be another file's
+// by then.
 const (
 	recordSize = 64
 	maxRecords = 1 << 18
@@ -236,12 +236,25 @@ func (c *kept) closed(i int32) {
 	}
 }
 
-// was reports whether the process before has recorded an object, which it may have
-// been closing.
-func (c *kept) was(p place) bool {
+// has reports whether an object is recorded that is not being closed.
+func (c *kept) has(p place) bool {
+	c.open.mu.Lock()
+	defer c.open.mu.Unlock()
+	_, ok := c.open.at[p]
+	return ok
+}
+
+// uniqueOf is the request that has opened an object, or 0.
+func (c *kept) uniqueOf(p place) uint64 {
+	if c == nil {
+		return 0
+	}
 	t := &c.open
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, open := t.at[p]
-	return open || slices.ContainsFunc(t.closing, func(i int32) bool { return placeOf(t.rec(i)) == p })
+	i, ok := t.at[p]
+	if !ok {
+		return 0
+	}
+	return t.read(i).unique
 }
