@@ -19,6 +19,11 @@ func (b *bridge) read(r *request, in *gofuse.ReadIn) ([]byte, error) {
 	if in.ReadFlags&gofuse.READ_LOCKOWNER != 0 {
 		r.call.LockOwner = in.LockOwner
 	}
+	if in.Flags&unix.O_DIRECT == 0 {
+		if err := r.s.writing.wait(&r.call, r.node, r.call.Unique, in.Offset, in.Size); err != nil {
+			return nil, err
+		}
+	}
 	u, err := b.useFD(r, in.Fh)
 	if err != nil {
 		return nil, err
@@ -35,6 +40,7 @@ func (b *bridge) read(r *request, in *gofuse.ReadIn) ([]byte, error) {
 // write writes; errors of earlier writes that were answered already come first.
 // The offset of an append is the kernel's.
 func (b *bridge) write(r *request, in *gofuse.WriteIn, p xlator.Payload) (int, error) {
+	defer r.s.writing.end(r)
 	if in.Offset > math.MaxInt64 {
 		return 0, syscall.EFBIG
 	}

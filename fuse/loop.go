@@ -211,6 +211,7 @@ func (s *Session) batchForget(in []byte) {
 // carryOut carries a request out and answers it.
 func (s *Session) carryOut(r *request) {
 	if !s.running.enter(r) {
+		s.writing.end(r)
 		return // the process is about to end: it stays in its slot
 	}
 	s.stats.count(r.op)
@@ -218,6 +219,7 @@ func (s *Session) carryOut(r *request) {
 		r.call.Interrupt()
 	}
 	ok := s.dispatch(r)
+	s.writing.end(r)
 	s.running.leave(r)
 	s.backSoon(r)
 	if ok {

@@ -30,6 +30,7 @@ type request struct {
 	dst    *slot           // what Grab took
 	told   *fdtable.BaseFD // whose write errors the reply reports; nil: none
 	size   int             // of the READ, for Grab
+	pages  pages           // of a WRITE
 	// deaf requests are not interrupted: close(2) must not fail because the
 	// process got a signal.
 	deaf bool
@@ -101,6 +102,9 @@ func (r *request) begin(sl *slot, in []byte) {
 	r.deaf = h.Opcode == opFlush || h.Opcode == opRelease || h.Opcode == opReleasedir
 	if sl.entry != nil {
 		r.call.Journal = journal{sl.entry}
+	}
+	if h.Opcode == opWrite {
+		r.s.writing.begin(r)
 	}
 	if h.Opcode == opSetlkw {
 		if r.onPark == nil {

@@ -41,6 +41,7 @@ type Session struct {
 	enosysMu  sync.Mutex  // one note at a time in the memory
 
 	running inflight
+	writing writing
 
 	readers sync.WaitGroup // readers and the requests they carry out
 	idle    atomic.Int32   // readers that wait for a request, or are about to
