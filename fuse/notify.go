@@ -1,6 +1,9 @@
 package fuse
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"sync"
 	"unsafe"
 
@@ -27,7 +30,9 @@ const (
 type notifier struct {
 	s *Session // constant after construction
 
-	wg sync.WaitGroup
+	wg   sync.WaitGroup
+	quit chan struct{} // closed by stop; constant after construction
+	out  []byte        // messages that are to be sent; run's
 
 	mu     sync.Mutex
 	wake   *sync.Cond                   // on mu
@@ -50,7 +55,7 @@ type notification struct {
 }
 
 func newNotifier(s *Session) *notifier {
-	n := &notifier{s: s, queued: map[uint64]struct{}{}, stale: map[xlator.GFID]xlator.Stale{}}
+	n := &notifier{s: s, quit: make(chan struct{}), queued: map[uint64]struct{}{}, stale: map[xlator.GFID]xlator.Stale{}}
 	n.wake = sync.NewCond(&n.mu)
 	return n
 }
@@ -114,6 +119,7 @@ func (n *notifier) add(x notification) {
 func (n *notifier) start() { n.wg.Go(n.run) }
 
 func (n *notifier) stop() {
+	close(n.quit)
 	n.mu.Lock()
 	n.closed = true
 	n.queue = nil
@@ -134,15 +140,63 @@ func (n *notifier) run() {
 		case !x.file.IsZero():
 			n.sendChanged(x.file, x.stale)
 		default:
-			n.send(x)
+			n.put(x)
 		}
+		n.flush()
 	}
 }
 
-func (n *notifier) send(x notification) {
-	if _, err := unix.Write(n.s.fd, x.message()); err != nil && err != unix.ENOENT && err != unix.ENOTDIR {
-		n.s.log.Debug("notification", "node", x.node, "err", err)
+// batch is about how much is sent at once.
+const batch = 16 << 10
+
+// put has a message sent with the next flush.
+func (n *notifier) put(x notification) {
+	n.out = append(n.out, x.message()...)
+	if len(n.out) >= batch {
+		n.flush()
 	}
+}
+
+// flush sends what was put, by the keeper if that does it: see Options.Notify.
+func (n *notifier) flush() {
+	if len(n.out) == 0 {
+		return
+	}
+	done, err := false, error(nil)
+	if n.s.opts.Notify != nil {
+		done, err = n.s.opts.Notify(n.out, n.quit)
+	}
+	if !done {
+		err = WriteNotifications(n.s.fd, n.out)
+	}
+	if err != nil {
+		n.s.log.Debug("notifications", "err", err)
+	}
+	n.out = n.out[:0]
+}
+
+// WriteNotifications writes messages to the kernel, one behind the other as
+// Options.Notify gets them, to that descriptor of /dev/fuse. The kernel may wait for
+// requests of the mount meanwhile. An error tells of the first message that the kernel
+// did not like, if it was not that it does not know what is named; the others are
+// written all the same.
+func WriteNotifications(fd int, messages []byte) (err error) {
+	for len(messages) > 0 {
+		if len(messages) < outHeader {
+			return errors.Join(err, unix.EINVAL)
+		}
+		// The head of a reply: its length, the code, and no request's number.
+		n := int(binary.NativeEndian.Uint32(messages))
+		code, unique := binary.NativeEndian.Uint32(messages[4:]), binary.NativeEndian.Uint64(messages[8:])
+		if n < outHeader || n > len(messages) || unique != 0 {
+			return errors.Join(err, unix.EINVAL)
+		}
+		if _, werr := unix.Write(fd, messages[:n]); werr != nil && werr != unix.ENOENT && werr != unix.ENOTDIR && err == nil {
+			err = fmt.Errorf("notification %d: %w", code, werr)
+		}
+		messages = messages[n:]
+	}
+	return err
 }
 
 // sendChanged sends what follows from a change of a file by another client.
@@ -155,24 +209,24 @@ func (n *notifier) sendChanged(file xlator.GFID, what xlator.Stale) {
 	if what&xlator.StaleEntries != 0 {
 		names = n.s.bridge.told.take(node.ID()) // what is told from now on is true
 	}
-	n.send(notification{node: node.ID(), attrs: what&(xlator.StaleData|xlator.StaleEntries) == 0})
+	n.put(notification{node: node.ID(), attrs: what&(xlator.StaleData|xlator.StaleEntries) == 0})
 	n.sendNames(node.ID(), names)
 }
 
 // sendNames takes back names of a directory.
 func (n *notifier) sendNames(dir uint64, names map[string]struct{}) {
 	for name := range names {
-		n.send(notification{node: dir, name: name})
+		n.put(notification{node: dir, name: name})
 	}
 }
 
 // sendAll takes back everything.
 func (n *notifier) sendAll() {
-	n.s.bridge.told.inherited(func(dir uint64, name string) { n.send(notification{node: dir, name: name}) })
+	n.s.bridge.told.inherited(func(dir uint64, name string) { n.put(notification{node: dir, name: name}) })
 	for _, dir := range n.s.bridge.told.all() {
 		n.sendNames(dir, n.s.bridge.told.take(dir))
 	}
-	n.s.bridge.t.EachKnown(func(nodeid uint64) { n.send(notification{node: nodeid}) })
+	n.s.bridge.t.EachKnown(func(nodeid uint64) { n.put(notification{node: nodeid}) })
 }
 
 func (n *notifier) next() (notification, bool) {

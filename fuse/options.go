@@ -54,6 +54,12 @@ type Options struct {
 	// Resend says that the memory is new and the mount is not: the kernel has
 	// sent requests to a process that has died, and is asked for them again.
 	Resend bool
+	// Notify, if not nil, has another process write notifications to the kernel
+	// (WriteNotifications), and returns when that is done, or quit is closed; done is
+	// false if nobody does it. messages is the caller's again then. The kernel waits in
+	// that write for requests of the mount, and the process cannot be killed meanwhile: one
+	// that serves them would keep its successor waiting.
+	Notify func(messages []byte, quit <-chan struct{}) (done bool, err error)
 	// Descriptors keep, where names are kept by the kernel for longer than a second,
 	// which it was told, for the next process to take them back; nil: nobody does.
 	Descriptors xlator.Descriptors

@@ -115,7 +115,7 @@ func Adopt(cfg Config, o *Offered) (*Keeper, error) {
 	k := newKeeper(cfg, mem)
 	k.store, k.dev, k.state = o.store, dev, State{Phase: Serving, Served: true}
 	k.worker = &worker{pid: o.PID, pidfd: pidfd, conn: o.conn, program: k.program, readyAt: time.Now()}
-	if err := o.conn.Send(Message{Kind: OK, Keeper: os.Getpid()}); err != nil {
+	if err := o.conn.Send(Message{Kind: OK, Keeper: os.Getpid(), Notifies: true}); err != nil {
 		k.worker.close()
 		k.end()
 		return nil, err
@@ -154,7 +154,7 @@ func (l *Link) offerTo(conn *Conn) error {
 		conn.Close()
 		return fmt.Errorf("give the mount a keeper: %w", err)
 	}
-	at := &attachment{conn: conn, pid: m.Keeper}
+	at := &attachment{conn: conn, pid: m.Keeper, notifies: m.Notifies}
 	l.mu.Lock()
 	l.at = at
 	l.mu.Unlock()

@@ -20,7 +20,7 @@ func (k *Keeper) message(w *worker, m Message, fds []int) {
 			w.kill(fmt.Sprintf("it knows the layouts %d of the state memory, the mount has %d", m.Layouts, state.Version))
 			break
 		}
-		_ = w.conn.Send(Message{Kind: Start, Job: k.cfg.Job, Keeper: os.Getpid(), OOMScore: k.oomScore, Restarted: k.dev != nil})
+		_ = w.conn.Send(Message{Kind: Start, Job: k.cfg.Job, Keeper: os.Getpid(), Notifies: true, OOMScore: k.oomScore, Restarted: k.dev != nil})
 	case Prepared:
 		if w == k.worker {
 			k.goOn(w)
@@ -47,6 +47,8 @@ func (k *Keeper) message(w *worker, m Message, fds []int) {
 	case Drop:
 		k.store.Drop(keptFD + m.Name)
 		_ = w.conn.Send(Message{Kind: OK})
+	case Notify:
+		notify(w.conn, k.dev, m)
 	case Upgrade:
 		fds = k.upgradeFrom(m, fds)
 	case Reopen:

@@ -10,7 +10,8 @@
 // store.go (descriptors by name), step.go (one mount as a pure function: what
 // happens when), keeper.go (the loop around it), attend.go (what workers say, and
 // how they end), process.go (a worker as a process), link.go (the worker's end),
-// tend.go (what must not wait for the next one).
+// tend.go (what must not wait for the next one), notify.go (what must not keep a
+// worker from dying).
 // adopt.go is how a mount gets another keeper. service.go and held.go are a
 // keeper of many mounts whose workers somebody else starts, join.go their end of
 // it; systemd.go has a service manager keep its descriptors.
@@ -26,6 +27,8 @@
 //	      <───────── mounted  the kernel's end
 //	ready ─────────>          what a dead worker left has been dealt with
 //	keep, drop ────>          descriptors for the next worker
+//	notify ────────>          what the kernel is to be told (notify.go)
+//	      <───────── notified
 //	      <───────── drain    (upgrade: finish what you have, answer nothing new)
 //	drained ───────>
 //	end ───────────>          the mount is gone, or why it cannot be served

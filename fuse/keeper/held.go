@@ -137,6 +137,8 @@ func (m *held) message(c *Conn, msg Message, fds []int) (rest []int) {
 		m.store.Drop(keptFD + msg.Name)
 		_ = m.s.notify.Remove(storedName(m.id, keptFD+msg.Name))
 		_ = c.Send(Message{Kind: OK})
+	case Notify:
+		notify(c, m.dev, msg)
 	case Drained:
 		m.drained = true
 	case End:

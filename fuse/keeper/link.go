@@ -37,6 +37,8 @@ type Link struct {
 
 	askMu sync.Mutex // held by who waits for an answer
 
+	notified uint64 // last serial of Notify, which is called by one goroutine
+
 	wantMu sync.Mutex
 	wanted map[string]bool // guarded by wantMu; names that this process has kept or asked for
 
@@ -46,9 +48,11 @@ type Link struct {
 
 // attachment is one keeper.
 type attachment struct {
-	conn    *Conn
-	pid     int
-	answers chan answer // closed when the keeper is gone
+	conn     *Conn
+	pid      int
+	notifies bool         // it knows Notify
+	answers  chan answer  // closed when the keeper is gone
+	notified chan Message // likewise
 }
 
 type answer struct {
@@ -84,7 +88,7 @@ func Inherit(program string, layouts []uint64) (*Link, Message, error) {
 	closeAll(fds)
 	raiseOOMScore(start.OOMScore)
 	l := newLink(Message{Program: program, Layouts: layouts, Job: start.Job})
-	l.at = &attachment{conn: conn, pid: start.Keeper}
+	l.at = &attachment{conn: conn, pid: start.Keeper, notifies: start.Notifies}
 	return l, start, nil
 }
 
@@ -117,9 +121,10 @@ func (l *Link) Prepared() error {
 
 // listen serves a keeper until it is gone.
 func (l *Link) listen(at *attachment) {
-	at.answers = make(chan answer, 1)
+	at.answers, at.notified = make(chan answer, 1), make(chan Message, 1)
 	l.wg.Go(func() { // Close ends it
 		defer close(at.answers)
+		defer close(at.notified)
 		for {
 			m, fds, err := at.conn.Receive()
 			if err != nil {
@@ -133,6 +138,13 @@ func (l *Link) listen(at *attachment) {
 				default: // nobody has asked
 					closeAll(fds)
 				}
+			case Notified:
+				closeAll(fds)
+				select {
+				case <-at.notified: // nobody waited for it
+				default:
+				}
+				at.notified <- m
 			case Drain:
 				closeAll(fds)
 				l.tell(DrainNow)

@@ -31,6 +31,7 @@ const (
 	Renew    Kind = "renew"    // the state memory is damaged; answered with Mounted or Failed
 	Upgrade  Kind = "upgrade"  // Limit; descriptors "client" and "program"
 	Reopen   Kind = "reopen"   // the log has been moved away
+	Notify   Kind = "notify"   // Data and Serial; answered with Notified, which other answers overtake
 	Drained  Kind = "drained"  //
 	End      Kind = "end"      // the mount is gone; with an Error: why it cannot be served
 )
@@ -43,6 +44,8 @@ const (
 	OK      Kind = "ok"
 	Failed  Kind = "failed" // Error
 	Drain   Kind = "drain"
+	// Notified says that the kernel was told; Serial, and Error if it did not like it.
+	Notified Kind = "notified"
 )
 
 // To a service, in place of Hello.
@@ -70,6 +73,11 @@ type Message struct {
 	Keeper int `json:"keeper,omitempty"`
 	// OOMScore is the oom_score_adj that the worker is to have.
 	OOMScore string `json:"oom_score,omitempty"`
+	// Notifies says, with Keeper, that it knows Notify.
+	Notifies bool `json:"notifies,omitempty"`
+	// Data is notifications of the kernel, one behind the other.
+	Data   []byte `json:"data,omitempty"`
+	Serial uint64 `json:"serial,omitempty"`
 	// Restarted says that another worker served the mount before.
 	Restarted bool `json:"restarted,omitempty"`
 

@@ -239,7 +239,7 @@ func (s *Service) attach(c *Conn, msg Message) (*held, error) {
 	if err := m.claim(c, msg); err != nil {
 		return nil, err
 	}
-	if err := c.Send(Message{Kind: Start, Job: msg.Job, Keeper: os.Getpid(), Restarted: true}); err != nil {
+	if err := c.Send(Message{Kind: Start, Job: msg.Job, Keeper: os.Getpid(), Notifies: true, Restarted: true}); err != nil {
 		return m, nil // its end follows
 	}
 	return m, nil
@@ -293,7 +293,7 @@ func (s *Service) offer(c *Conn, msg Message, fds []int) (*held, error) {
 		n.stored(name)
 	}
 	s.log.Info("a mount is kept", "id", n.id, "mountpoint", n.mountpoint, "worker", n.pid)
-	return n, c.Send(Message{Kind: OK, Keeper: os.Getpid()})
+	return n, c.Send(Message{Kind: OK, Keeper: os.Getpid(), Notifies: true})
 }
 
 func (s *Service) list() (all []MountInfo) {

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast/holdfast/tests/lab"
 	"github.com/holdfast/holdfast/tests/lab/relay"
 	"github.com/holdfast/holdfast/tests/mnt"
+	"github.com/holdfast/holdfast/xlator/protocol/xdr"
 )
 
 // cached is a volume with everything cached for long that can be, mounted here,
@@ -224,5 +225,42 @@ func TestWithoutInvalidationCachesAreBelieved(t *testing.T) {
 		if now := see(); now != before {
 			t.Errorf("seen here:\n%s\nbefore:\n%s", now, before)
 		}
+	}
+}
+
+// TestWorkerDiesWhileTheKernelIsTold: the kernel is told to drop a page that it is
+// reading, and waits for it where nobody can be killed.
+func TestWorkerDiesWhileTheKernelIsTold(t *testing.T) {
+	t.Parallel()
+	ours, theirs, m, gate := cached(t, "on", mnt.Plain())
+	keeper := m.Status().Keeper.PID
+	ok(t, os.WriteFile(filepath.Join(theirs, "f"), make([]byte, 1<<20), 0o644))
+	f, err := os.Open(filepath.Join(ours, "f"))
+	ok(t, err)
+	defer f.Close()
+	_, err = f.ReadAt(make([]byte, 10), 0)
+	ok(t, err)
+	held := gate.Arm(t, relay.Fault{Call: relay.Readv, At: relay.BeforeRequest, Do: relay.Hold})
+	defer held.Release()
+	read := make(chan error, 1)
+	go func() {
+		_, err := f.ReadAt(make([]byte, 4096), 1<<19)
+		read <- err
+	}()
+	held.Wait(t)
+	told := gate.Calls(relay.ToClient, relay.Of(xdr.ProgramCallback, xdr.CallbackCacheInvalidation))
+	ok(t, os.Chmod(filepath.Join(theirs, "f"), 0o600))
+	ok(t, rewrite(filepath.Join(theirs, "f"), strings.Repeat("a", 1<<20)))
+	gate.WaitCalls(t, relay.ToClient, relay.Of(xdr.ProgramCallback, xdr.CallbackCacheInvalidation), told+1)
+	time.Sleep(200 * time.Millisecond) // it reaches the kernel; the test holds before that, too
+	ok(t, kill.AndWait(keeper))
+	select {
+	case err := <-read:
+		ok(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("the read is not answered")
+	}
+	if got, err := os.ReadFile(filepath.Join(ours, "f")); err != nil || string(got) != strings.Repeat("a", 1<<20) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

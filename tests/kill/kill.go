@@ -34,6 +34,9 @@ func Children(pid int) (all []int) {
 func Workers(keeper int) (pidfds []int) { return signal(keeper, unix.SIGKILL) }
 
 func signal(keeper int, sig unix.Signal) (pidfds []int) {
+	if keeper <= 1 {
+		panic("kill: the mount has no keeper")
+	}
 	for _, pid := range Children(keeper) {
 		fd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {

@@ -88,7 +88,7 @@ func (d *Daemon) open() (err error) {
 	opts := fuseOptions(&d.cfg, d.mountpoint, d.log)
 	opts.Resend = d.renewed
 	if d.link != nil {
-		opts.Descriptors = d.link
+		opts.Descriptors, opts.Notify = d.link, d.link.Notify
 	}
 	if d.session, err = fuse.NewSession(opts, dev, d.mem); err != nil {
 		return errors.Join(err, d.giveUp(dev))
