@@ -100,7 +100,11 @@
 // Call are used again after the reply.
 //
 // Notifications (Invalidate, Changed) are sent by one goroutine from a queue: sent
-// from a request's handler they may wait in the kernel for that very request.
+// from a request's handler they may wait in the kernel for that very request. Another
+// process writes them if there is one (Options.Notify): they cannot be killed there.
+//
+// A READ waits for WRITEs of its pages that came before it (writing.go): the kernel
+// would keep what was there before them.
 //
 // # What other clients change
 //

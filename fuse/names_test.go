@@ -64,7 +64,7 @@ func (h *holder) process() *told {
 func inherits(t *testing.T, d *told, want ...string) {
 	t.Helper()
 	var got []string
-	d.inherited(func(dir uint64, name string) { got = append(got, fmt.Sprintf("%d %s", dir, name)) })
+	d.inherited(func(dir uint64, name string) { got = append(got, fmt.Sprintf("%d %s", dir, name)) }, func() {})
 	slices.Sort(got)
 	if got = slices.Compact(got); !slices.Equal(got, want) {
 		t.Errorf("takes back %q, want %q", got, want)
@@ -130,7 +130,7 @@ func TestRecordOfNamesDoesNotGrow(t *testing.T) {
 		t.Errorf("there is room for %d names, not %d", all, room)
 	}
 	got := map[string]bool{}
-	h.process().inherited(func(dir uint64, name string) { got[name[:6]] = dir >= 2 })
+	h.process().inherited(func(dir uint64, name string) { got[name[:6]] = dir >= 2 }, func() {})
 	for i := range all {
 		if !got[name(i)[:6]] {
 			t.Fatalf("name %d is not known", i)

@@ -222,9 +222,10 @@ func (n *notifier) sendNames(dir uint64, names map[string]struct{}) {
 
 // sendAll takes back everything.
 func (n *notifier) sendAll() {
-	n.s.bridge.told.inherited(func(dir uint64, name string) { n.put(notification{node: dir, name: name}) })
+	n.s.bridge.told.inherited(func(dir uint64, name string) { n.put(notification{node: dir, name: name}) }, n.flush)
 	for _, dir := range n.s.bridge.told.all() {
 		n.sendNames(dir, n.s.bridge.told.take(dir))
+		n.flush() // before the next is taken
 	}
 	n.s.bridge.t.EachKnown(func(nodeid uint64) { n.put(notification{node: nodeid}) })
 }

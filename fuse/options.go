@@ -59,7 +59,7 @@ type Options struct {
 	// false if nobody does it. messages is the caller's again then. The kernel waits in
 	// that write for requests of the mount, and the process cannot be killed meanwhile: one
 	// that serves them would keep its successor waiting.
-	Notify func(messages []byte, quit <-chan struct{}) (done bool, err error)
+	Notify func(messages []byte, quit <-chan struct{}) (done bool, err error) `json:"-"`
 	// Descriptors keep, where names are kept by the kernel for longer than a second,
 	// which it was told, for the next process to take them back; nil: nobody does.
 	Descriptors xlator.Descriptors

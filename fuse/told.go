@@ -87,8 +87,8 @@ func (d *told) forget(dir uint64) (names map[string]struct{}) {
 }
 
 // inherited calls do for what earlier processes have told the kernel, all of which
-// is to be taken back. When it returns that has been done.
-func (d *told) inherited(do func(dir uint64, name string)) {
+// is to be taken back. When done returns that has been done.
+func (d *told) inherited(do func(dir uint64, name string), done func()) {
 	if d == nil {
 		return
 	}
@@ -103,6 +103,7 @@ func (d *told) inherited(do func(dir uint64, name string)) {
 		return
 	}
 	r.each(used, do)
+	done()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r.rewrite(d.each)
