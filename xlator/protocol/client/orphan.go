@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/holdfast/holdfast/xlator"
@@ -61,13 +62,11 @@ func acquired(o rpc.Orphan) (req, rep xdr.Message) {
 // recorded reports whether nothing has to be undone of a call whose reply a process
 // before has got: it has acquired nothing, or is in the record of what is open. A
 // process may have died between the two. What is being closed there is another's,
-// which had that number before: its reply is gone. Locks are compared with their own record
-// when they are undone.
+// which had that number before: its reply is gone. A lock is on record before its
+// request is answered; one that was not answered asks again. To undo it would be to
+// undo what its owner may have locked since.
 func (s *session) recorded(o rpc.Orphan) bool {
 	req, rep := acquired(o)
-	if _, ok := req.(*xdr.LkReq); ok {
-		return false
-	}
 	undo := undoing(xdr.Fop(o.Proc), req, rep)
 	if undo == nil {
 		return true
@@ -114,9 +113,14 @@ func owned(x *exchange, owner []byte) *exchange {
 }
 
 // undoLock lets go of a lock, but for what its owner has by record or is waiting
-// for. What is not open any more is not locked either.
+// for. What is not open any more is not locked either. If a process before has asked
+// for another lock in its name, and it is not known yet what became of that, the brick
+// does not tell the two apart: then both stay.
 func (s *session) undoLock(q *xdr.LkReq, session uint64) {
 	if q.Cmd == xdr.LkGet || q.Type == xdr.LockUnlock || len(q.Flock.Owner) != 8 {
+		return
+	}
+	if s.conn.Asks(func(prog, proc uint32, args []byte) bool { return locksBeside(q, prog, proc, args) }) {
 		return
 	}
 	l := lockOf(&q.Flock, xlator.Lock{})
@@ -137,6 +141,13 @@ func (s *session) undoLock(q *xdr.LkReq, session uint64) {
 	// the same.
 	l.Flock = s.flocks(via.file, l.Owner)
 	s.undoGrant(via, l)
+}
+
+// locksBeside reports whether a call asks for a lock of the same file and owner.
+func locksBeside(q *xdr.LkReq, prog, proc uint32, args []byte) bool {
+	var other xdr.LkReq
+	return prog == xdr.ProgramFops && xdr.Fop(proc) == xdr.FopLk && xdr.Decode(args, &other) == nil && other.GFID == q.GFID &&
+		other.Cmd != xdr.LkGet && other.Type != xdr.LockUnlock && bytes.Equal(other.Flock.Owner, q.Flock.Owner)
 }
 
 // flocks reports whether that owner is one of flock(2) locks.

@@ -79,10 +79,35 @@ func TestRecordedIsWhatTheProcessBeforeHasEntered(t *testing.T) {
 		{"unrecorded directory", answered(xdr.FopOpendir, &xdr.OpendirReq{}, &xdr.OpenRep{FD: unrecorded}), false},
 		{"unrecorded create", answered(xdr.FopCreate, &xdr.CreateReq{}, &xdr.CreateRep{FD: unrecorded}), false},
 		{"failed open", answered(xdr.FopOpen, &xdr.OpenReq{}, &xdr.OpenRep{Result: failed, FD: unrecorded}), true},
+		{"lock", answered(xdr.FopLk, &xdr.LkReq{Cmd: xdr.LkSet, Type: xdr.LockWrite}, &xdr.LkRep{}), true},
 		{"nothing to undo", answered(xdr.FopUnlink, &xdr.UnlinkReq{}, &xdr.UnlinkRep{}), true},
 	} {
 		if got := s.recorded(c.o); got != c.want {
 			t.Errorf("%s: recorded %v", c.name, got)
 		}
+	}
+}
+
+func TestAnotherLockOfTheSameOwnerIsSeen(t *testing.T) {
+	file := xlator.NewGFID()
+	q := &xdr.LkReq{GFID: file, Cmd: xdr.LkSet, Type: xdr.LockWrite, Flock: xdr.Flock{Owner: []byte("owner---")}}
+	for _, c := range []struct {
+		what string
+		req  xdr.LkReq
+		want bool
+	}{
+		{"another range", xdr.LkReq{GFID: file, Cmd: xdr.LkSet, Type: xdr.LockRead, Flock: xdr.Flock{Start: 7, Owner: q.Flock.Owner}}, true},
+		{"a wait", xdr.LkReq{GFID: file, Cmd: xdr.LkSetWait, Type: xdr.LockWrite, Flock: q.Flock}, true},
+		{"an unlock", xdr.LkReq{GFID: file, Cmd: xdr.LkSet, Type: xdr.LockUnlock, Flock: q.Flock}, false},
+		{"a question", xdr.LkReq{GFID: file, Cmd: xdr.LkGet, Type: xdr.LockWrite, Flock: q.Flock}, false},
+		{"another owner", xdr.LkReq{GFID: file, Cmd: xdr.LkSet, Type: xdr.LockWrite, Flock: xdr.Flock{Owner: []byte("another-")}}, false},
+		{"another file", xdr.LkReq{Cmd: xdr.LkSet, Type: xdr.LockWrite, Flock: q.Flock}, false},
+	} {
+		if got := locksBeside(q, xdr.ProgramFops, uint32(xdr.FopLk), c.req.AppendTo(nil)); got != c.want {
+			t.Errorf("%s: %v", c.what, got)
+		}
+	}
+	if locksBeside(q, xdr.ProgramFops, uint32(xdr.FopInodelk), q.AppendTo(nil)) {
+		t.Error("a lock of another kind")
 	}
 }

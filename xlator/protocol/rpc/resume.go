@@ -341,6 +341,23 @@ func (c *Conn) Inherits(r *Request) (same, doubt bool) {
 	return c.same(r) != nil, doubt
 }
 
+// Asks reports whether some call that an earlier process has made is like that: one
+// of a request that comes back, or may. args are the call's arguments.
+func (c *Conn) Asks(like func(prog, proc uint32, args []byte) bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.calls {
+		k := &c.calls[i]
+		if !k.before || k.orphan || k.taken || k.phase != outstanding && k.phase != answered && k.phase != kept {
+			continue
+		}
+		if prog, _, proc, args := k.request(); like(prog, proc, args) {
+			return true
+		}
+	}
+	return false
+}
+
 // Quiet waits until nothing that an earlier process has sent is under way any
 // more, but for waits for locks and for what spare names: until then the server
 // may carry out old requests after new ones. It also returns when the connection

@@ -117,6 +117,35 @@ func TestReplyIsUndoneThatItsTakerHasNotRecorded(t *testing.T) {
 	}
 }
 
+func TestCallsOfAnEarlierProcessAreSeenUntilTheyAreTaken(t *testing.T) {
+	r := &Request{Unique: 10, Step: 1, Prog: 7, Proc: 3, Args: []byte("file")}
+	c, call, _ := begun(t, r, Options{})
+	like := func(prog, proc uint32, args []byte) bool { return prog == 7 && proc == 3 && string(args) == "file" }
+	if c.Asks(like) {
+		t.Error("it is this process's")
+	}
+	mem, sock := vanish(t, c)
+	next := resume(t, mem, sock, Options{})
+	next.Claim(10)
+	if !next.Asks(like) || next.Asks(func(_, proc uint32, _ []byte) bool { return proc != 3 }) {
+		t.Error("it is not known what became of it")
+	}
+	call.reply([]byte("done"))
+	waitFor(t, next, func() bool { return next.find(10, 1).phase == kept })
+	if !next.Asks(like) {
+		t.Error("nobody has asked for the answer")
+	}
+	rep, err := next.Call(within(t), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Release(); next.Asks(like) {
+		t.Error("who asked knows")
+	}
+	next.End(10)
+	empty(t, next)
+}
+
 // TestOrphanIsUndoneOnceWhoeverDies: the process that undoes dies after having
 // sent that; the next one does not send it again.
 func TestOrphanIsUndoneOnceWhoeverDies(t *testing.T) {
