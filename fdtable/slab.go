@@ -87,10 +87,10 @@ func (s *slab[T, P]) add(mk func(number uint64) *T) *T {
 		}
 	}
 	sl := s.room(i)
-	if s.rec != nil && i <= s.before {
-		sl.gen = s.rec.generation(i)
-	}
 	if s.rec != nil {
+		if i <= s.before {
+			sl.gen = s.rec.generation(i)
+		}
 		s.rec.free(i, sl.gen+1) // until it is recorded: the next process does not give it out again
 	}
 	v := mk(uint64(i) | uint64(sl.gen)<<32)

@@ -154,7 +154,7 @@ func (l *Link) offerTo(conn *Conn) error {
 		conn.Close()
 		return fmt.Errorf("give the mount a keeper: %w", err)
 	}
-	at := &attachment{conn: conn, pid: m.Keeper, notifies: m.Notifies}
+	at := newAttachment(conn, m)
 	l.mu.Lock()
 	l.at = at
 	l.mu.Unlock()

@@ -33,7 +33,7 @@ func Join(ctx context.Context, path string, want Message) (l *Link, found bool, 
 		l.pending = conn
 		return l, false, nil
 	}
-	l.at = &attachment{conn: conn, pid: m.Keeper, notifies: m.Notifies}
+	l.at = newAttachment(conn, m)
 	return l, true, nil
 }
 

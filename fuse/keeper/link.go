@@ -55,6 +55,11 @@ type attachment struct {
 	notified chan Message // likewise
 }
 
+// newAttachment is the keeper that has sent m.
+func newAttachment(conn *Conn, m Message) *attachment {
+	return &attachment{conn: conn, pid: m.Keeper, notifies: m.Notifies}
+}
+
 type answer struct {
 	msg Message
 	fds []int
@@ -88,7 +93,7 @@ func Inherit(program string, layouts []uint64) (*Link, Message, error) {
 	closeAll(fds)
 	raiseOOMScore(start.OOMScore)
 	l := newLink(Message{Program: program, Layouts: layouts, Job: start.Job})
-	l.at = &attachment{conn: conn, pid: start.Keeper, notifies: start.Notifies}
+	l.at = newAttachment(conn, start)
 	return l, start, nil
 }
 

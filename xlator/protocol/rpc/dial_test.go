@@ -90,21 +90,7 @@ func TestDialSaysWhereItFailed(t *testing.T) {
 // TestPositionsAreTheKernels: what the kernel's counters say is what was sent
 // and received, with data on its way in both directions.
 func TestPositionsAreTheKernels(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	conn, err := Dial(t.Context(), "tcp", l.Addr().String(), SocketOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	peer, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
+	conn, peer := loopback(t)
 	s, err := newSocket(conn)
 	if err != nil {
 		t.Fatal(err)

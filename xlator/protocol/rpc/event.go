@@ -84,10 +84,7 @@ func (c *Conn) handleCallback(e event) {
 }
 
 func (c *Conn) handleOrphan(k *call) {
-	o := k.asOrphan()
-	if o.Epoch = c.Epoch(); c.earlier(k) {
-		o.Epoch = 0
-	}
+	o := c.asOrphan(k)
 	if c.opts.OnOrphan != nil && o.Step&UndoStep == 0 && o.Prog != dumpProg {
 		c.opts.OnOrphan(o)
 	}
@@ -105,12 +102,15 @@ func (c *Conn) handleOrphan(k *call) {
 // earlier reports whether the call was made over a connection before this one.
 func (c *Conn) earlier(k *call) bool { return k.end <= c.hdr.load(hdrBegan) }
 
-// asOrphan describes a call that only the event loop touches.
-func (k *call) asOrphan() Orphan {
+// asOrphan describes a call that nobody else touches.
+func (c *Conn) asOrphan(k *call) Orphan {
 	o := Orphan{
 		Unique: k.unique, Step: k.step,
 		Reply: k.result[4:], Reject: Reject(binary.BigEndian.Uint32(k.result)),
 	}
 	o.Prog, o.Vers, o.Proc, o.Args = k.request()
+	if !c.earlier(k) {
+		o.Epoch = c.Epoch()
+	}
 	return o
 }

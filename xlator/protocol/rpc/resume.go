@@ -71,12 +71,7 @@ func (c *Conn) review() {
 		if k.phase != answered && k.phase != kept || k.slot.u32(offHanded) == 0 {
 			continue
 		}
-		k.recorded = true
-		if c.opts.Recorded != nil && !c.earlier(k) {
-			o := k.asOrphan()
-			o.Epoch = c.Epoch()
-			k.recorded = c.opts.Recorded(o)
-		}
+		k.recorded = c.opts.Recorded == nil || c.earlier(k) || c.opts.Recorded(c.asOrphan(k))
 	}
 }
 

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"io"
-	"net"
 	"testing"
 	"time"
 
@@ -12,21 +11,7 @@ import (
 // TestWatchMissesNothing: what comes while the watch is being armed is seen, again
 // and again.
 func TestWatchMissesNothing(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	peer, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
+	conn, peer := loopback(t)
 	go func() { _, _ = io.Copy(peer, peer) }() // until the end
 	s, err := newSocket(conn)
 	if err != nil {

@@ -42,6 +42,25 @@ func dial(t testing.TB, s *server) net.Conn {
 	return conn
 }
 
+// loopback is both ends of a connection, closed at the end of the test.
+func loopback(t testing.TB) (conn, peer net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if conn, err = Dial(t.Context(), "tcp", l.Addr().String(), SocketOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if peer, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	return conn, peer
+}
+
 // vanish makes the Conn's process disappear as far as the memory and the socket
 // can tell, and returns what it leaves behind: a copy of the memory and the
 // socket.
