@@ -96,6 +96,9 @@ func TestLocksMoveToAnotherSession(t *testing.T) {
 	}
 	ok(t, second.Close())
 	ok(t, ours.Close())
-	ok(t, unix.FcntlFlock(theirs.Fd(), unix.F_SETLK, &whole))
+	// The kernel does not wait for RELEASE, which is what ends second's lock.
+	eventually(t, 10*time.Second, "the file is free", func() bool {
+		return unix.FcntlFlock(theirs.Fd(), unix.F_SETLK, &whole) == nil
+	})
 	v.Bricks[0].WaitOpenFiles(1) // the stock client's
 }
