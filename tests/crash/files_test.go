@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/tests/mnt"
 )
 
@@ -232,7 +233,7 @@ end-volume
 	must(t, err)
 	defer other.Close()
 	write("100")
-	ask(t, m, "reload")
+	m.Ask(control.OpReload, nil)
 	if _, err := f.WriteString("lost"); err != nil {
 		t.Fatalf("the write was not answered early: %v", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/tests/mnt"
 )
 
@@ -124,7 +125,7 @@ func waiting(t *testing.T, m *mnt.M) int64 {
 			Waiting int64 `json:"waiting"`
 		} `json:"locks"`
 	}
-	askInto(t, m, "status", &s)
+	m.Ask(control.OpStatus, &s)
 	return s.Locks.Waiting
 }
 

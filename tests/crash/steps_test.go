@@ -2,7 +2,6 @@ package crash
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -263,8 +262,6 @@ end-volume
 // process: what that closes on its way would be flushed.
 func (g *gated) waiting() int64 {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
 	var d struct {
 		Graphs []struct {
 			Volumes []struct {
@@ -273,9 +270,7 @@ func (g *gated) waiting() int64 {
 			}
 		}
 	}
-	c, err := control.Open(g.Dir)
-	must(g.t, err)
-	must(g.t, c.Ask(ctx, control.Request{Op: control.OpDump}, &d))
+	g.Ask(control.OpDump, &d)
 	var n int64
 	for _, gr := range d.Graphs {
 		for _, v := range gr.Volumes {

@@ -2,6 +2,7 @@ package gluster_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/control"
 	"github.com/holdfast/holdfast/fuse/keeper"
 	"github.com/holdfast/holdfast/tests/kill"
 	"github.com/holdfast/holdfast/tests/lab"
@@ -45,6 +47,7 @@ type gapped struct {
 
 const (
 	readSize    = 1 << 20
+	tooMuch     = 4 * readSize // for a socket
 	receivedMsg = "received for the next worker"
 )
 
@@ -78,22 +81,19 @@ func (g *gapped) read(hold func()) {
 	ok(g.T, err)
 	g.Cleanup(func() { f.Close() })
 	g.v.Bricks[0].Stop()
+	g.Cleanup(g.v.Bricks[0].Continue) // should the test end before
 	for i := range g.reads {
 		go func() { g.answer <- g.part(f, i) }()
 	}
-	eventually(g.T, 20*time.Second, "all is asked for", func() bool { return g.waiting() >= g.reads })
+	// Some of them wait for room for the replies.
+	eventually(g.T, 20*time.Second, "the brick is asked for what it cannot send", func() bool {
+		var dump json.RawMessage
+		g.m.Ask(control.OpDump, &dump)
+		d := sessionsIn(g.T, dump)[0]
+		return d.Requests >= g.reads && d.Unanswered*readSize > tooMuch && d.UnsentBytes == 0
+	})
 	hold()
 	g.v.Bricks[0].Continue()
-}
-
-// waiting is how many requests of the kernel are under way.
-func (g *gapped) waiting() (n int) {
-	g.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/waiting", g.m.Minor()))
-	ok(g.T, err)
-	_, err = fmt.Sscan(string(b), &n)
-	ok(g.T, err)
-	return n
 }
 
 func (g *gapped) part(f *os.File, i int) error {
@@ -134,7 +134,7 @@ func (g *gapped) kept(log string) {
 			_, _ = fmt.Sscan(n, &received)
 		}
 	}
-	if received < 4*readSize {
+	if received < tooMuch {
 		g.Errorf("%d bytes were received for the next worker", received)
 	}
 	d := sessions(g.T, g.m)[0]

@@ -22,8 +22,13 @@ var writeBehind = layer{"one-write-behind", "performance/write-behind", ""}
 // sessions is what a mount's dump says of its bricks.
 func sessions(t testing.TB, m *mnt.M) []client.Dump {
 	t.Helper()
+	return sessionsIn(t, m.Dump())
+}
+
+func sessionsIn(t testing.TB, raw json.RawMessage) []client.Dump {
+	t.Helper()
 	var dump any
-	ok(t, json.Unmarshal(m.Dump(), &dump))
+	ok(t, json.Unmarshal(raw, &dump))
 	var all []client.Dump
 	var walk func(any)
 	walk = func(v any) {
@@ -47,7 +52,7 @@ func sessions(t testing.TB, m *mnt.M) []client.Dump {
 	}
 	walk(dump)
 	if len(all) == 0 {
-		t.Fatalf("no session in the dump:\n%s", m.Dump())
+		t.Fatalf("no session in the dump:\n%s", raw)
 	}
 	return all
 }

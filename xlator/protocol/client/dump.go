@@ -18,6 +18,9 @@ type Dump struct {
 	AwaySeconds float64 `json:"away_seconds,omitempty"`
 	Graphs      int     `json:"graphs"` // that use the session
 	Requests    int     `json:"requests"`
+	// Unanswered calls of the brick, and how many of their bytes have not gone out.
+	Unanswered  int    `json:"unanswered"`
+	UnsentBytes uint64 `json:"unsent_bytes"`
 
 	Open         int   `json:"open"`
 	LocksHeld    int64 `json:"locks_held"`
@@ -58,6 +61,7 @@ func (s *session) dump() Dump {
 		}
 	} else if a := s.conn.RemoteAddr(); a != nil {
 		d.Address = a.String()
+		d.Unanswered, d.UnsentBytes = s.conn.Unanswered()
 	}
 	s.mu.Unlock()
 	s.tellMu.Lock()

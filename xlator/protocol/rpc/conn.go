@@ -219,6 +219,14 @@ func (c *Conn) RemoteAddr() net.Addr {
 	return c.sock.conn.RemoteAddr()
 }
 
+// Unanswered is how many calls have no reply yet, and how many bytes of them have
+// not gone out.
+func (c *Conn) Unanswered() (calls int, unsent uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.outstanding, c.pub - c.written
+}
+
 // Epoch counts the connections that this memory has had, from 1.
 func (c *Conn) Epoch() uint64 { return c.hdr.load(hdrEpoch) }
 
