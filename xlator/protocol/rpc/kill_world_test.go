@@ -103,6 +103,7 @@ type world struct {
 	buffers *os.File
 	mapped  []byte // buffers
 	control bool
+	kills   int
 	alone   bool // one request after the other, so that workers receive in the thread of the call
 
 	mu       sync.Mutex
@@ -374,13 +375,16 @@ func (w *world) reap(p *worker) {
 	}
 }
 
-// storm kills that many workers, and lets one more finish what is pending.
-func (w *world) storm(kills int, rng *rand.Rand) {
+// storm kills at least that many workers, and more until it is enough (a busy
+// machine gets less done between two deaths), but not for ever. Then it lets one
+// finish what is pending.
+func (w *world) storm(least int, enough func() bool, rng *rand.Rand) {
 	w.t.Helper()
 	w.srv.run()
 	points := workerPoints()
 	takes := 20 * time.Millisecond // for a worker to give its first answer
-	for n := range kills {
+	for n := 0; n < least || n < 10*least && !w.so(enough); n++ {
+		w.kills++
 		at, count := point(""), 0
 		if n%2 == 1 && len(points) > 0 {
 			at, count = points[rng.IntN(len(points))], rng.IntN(60)
@@ -406,6 +410,15 @@ func (w *world) storm(kills int, rng *rand.Rand) {
 		w.killAfter(p, time.Duration(rng.IntN(longest))*time.Millisecond)
 	}
 	w.finish()
+}
+
+// so asks without anything going on.
+func (w *world) so(is func() bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.srv.mu.Lock()
+	defer w.srv.mu.Unlock()
+	return is()
 }
 
 // killAfter kills a worker, unless it does so itself before.
