@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// busyTimeout is how long a mount may be busy that is to be unmounted.
+const busyTimeout = 5 * time.Second
+
 // Stock is a mount of the stock client.
 type Stock struct {
 	// Dir is the mount point.
@@ -155,13 +158,19 @@ func (m *Stock) Umount() {
 	}
 }
 
-// TryUmount is Umount for a test in which it may fail, of a busy mount say; it is
-// then still mounted.
+// TryUmount is Umount for a caller that deals with the error; it is then still
+// mounted. It may be busy for a moment: what a test beside this one starts has our
+// files, too, until it is the other program.
 func (m *Stock) TryUmount() error {
 	if m.gone {
 		return nil
 	}
-	if err := syscall.Unmount(m.Dir, umountNoFollow); err != nil {
+	err := syscall.Unmount(m.Dir, umountNoFollow)
+	for end := time.Now().Add(busyTimeout); errors.Is(err, syscall.EBUSY) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+		err = syscall.Unmount(m.Dir, umountNoFollow)
+	}
+	if err != nil {
 		return fmt.Errorf("unmount %s: %w", m.Dir, err)
 	}
 	m.gone = true

@@ -20,6 +20,9 @@ import (
 // detector on a busy machine is slow to start.
 const commandTimeout = 60 * time.Second
 
+// busyTimeout is how long a mount may be busy that is to be unmounted.
+const busyTimeout = 5 * time.Second
+
 // M is one mount.
 type M struct {
 	// Dir is the mount point.
@@ -175,8 +178,19 @@ func (m *M) Metrics() string {
 // Umount unmounts with the program and waits until its process is gone.
 func (m *M) Umount() {
 	m.t.Helper()
-	if err := m.TryUmount(); err != nil {
+	if err := m.umount(); err != nil {
 		m.t.Error(err)
+	}
+}
+
+// umount bears with a mount that is busy for a moment: what a test beside this one
+// starts has our files, too, until it is the other program.
+func (m *M) umount() error {
+	for end := time.Now().Add(busyTimeout); ; time.Sleep(pollStep) {
+		err := m.TryUmount()
+		if err == nil || !strings.Contains(err.Error(), "is busy") || time.Now().After(end) {
+			return err
+		}
 	}
 }
 
@@ -240,7 +254,7 @@ func (m *M) destroy() {
 
 func (m *M) cleanup() {
 	if !m.gone && m.minor != 0 {
-		if err := m.TryUmount(); err != nil {
+		if err := m.umount(); err != nil {
 			m.t.Errorf("unmount at the end of the test: %v", err)
 			m.gone = true
 			m.destroy()
