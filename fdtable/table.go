@@ -3,6 +3,7 @@ package fdtable
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,23 +176,38 @@ func (t *Table) FoundFor(c Counting, g xlator.GFID, typ xlator.FileType) *Node {
 	return n
 }
 
-// Uncount takes back the lookup that a dead process has counted for a request
-// which is going to count it again: the node's lookups were about to become n.
-// If they are fewer it was not counted, or something was taken back since; then
-// nothing is done, since one too many does no harm. Called before anything is
-// counted, with the greatest n of a node first.
-func (t *Table) Uncount(nodeid, n uint64) {
-	nd := t.revive(nodeid)
+// Uncount takes back the lookups that a dead process has counted for requests
+// which are going to count them again. Called before anything is counted, with all
+// of them. Should this process die over it, the next one goes on.
+func (t *Table) Uncount(all []state.Counted) {
+	slices.SortFunc(all, state.Counted.Compare)
+	for _, c := range all {
+		t.uncount(c)
+		c.Clear()
+	}
+}
+
+// uncount takes one back: the node's lookups were about to become n. If they are
+// fewer it was not counted, or something was taken back since; then nothing is done,
+// since one too many does no harm.
+func (t *Table) uncount(c state.Counted) {
+	nd := t.revive(c.Node())
 	if nd == nil || nd == t.root {
 		return
 	}
 	s := t.shard(nd.gfid)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if nd.lookups >= n && n > 0 {
+	switch n, taken := c.Lookups(); {
+	case taken: // a process died over it
+		nd.setLookups(n)
+	case n > 0 && nd.lookups >= n:
+		c.Take(nd.lookups - 1)
 		nd.setLookups(nd.lookups - 1)
-		t.dropIfUnused(s, nd)
+	default:
+		return
 	}
+	t.dropIfUnused(s, nd)
 }
 
 // known returns the node of that gfid if there is one. Called with s.mu held, s

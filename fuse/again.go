@@ -1,12 +1,12 @@
 package fuse
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/holdfast/holdfast/fdtable/state"
 )
 
 // carryOut carries out what is not answered: in goroutines, since any of them
@@ -56,29 +56,21 @@ func (r *recovery) carryOut() {
 // uncount takes back the lookups that were counted for requests whose answer
 // nobody has recorded: they are going to be counted again.
 func (r *recovery) uncount() {
-	type count struct{ node, n uint64 }
-	var counts []count
-	for _, f := range r.again {
-		e := f.sl.entry
-		add := func(node, n uint64) {
-			if node != 0 {
-				counts = append(counts, count{node, n})
-			}
+	var all []state.Counted
+	add := func(c state.Counted) {
+		if c.Node() != 0 {
+			all = append(all, c)
 		}
+	}
+	for _, f := range r.again {
 		switch op := f.header().Opcode; {
 		case op == opReaddirplus:
-			e.EachCounted(f.sl.mem, add)
+			f.sl.entry.EachCounted(f.sl.mem, add)
 		case op < opCount && entryOps[op]:
-			add(e.Counted())
-		default:
-			continue
+			add(f.sl.entry.Counted())
 		}
-		e.SetCounted(0, 0) // once, whatever happens to this process
 	}
-	slices.SortFunc(counts, func(a, b count) int { return cmp.Compare(b.n, a.n) })
-	for _, c := range counts {
-		r.t.Uncount(c.node, c.n)
-	}
+	r.t.Uncount(all)
 }
 
 // placeInQueue starts a wait for a lock and returns when it has its place, or

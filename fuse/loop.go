@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -150,12 +151,12 @@ func (s *Session) admit(big *slot, in []byte) *request {
 
 // inline carries out, in the reader itself, what never blocks and is not
 // answered. It reports whether that was it. A FORGET is cleared from its slot
-// before it is applied: after a kill in between a lookup too many is counted,
-// which keeps a node; one too few would be an ESTALE. An INTERRUPT is recorded
-// with its target before its slot is cleared.
+// before it is applied, and each of a BATCH_FORGET: after a kill in between a lookup
+// too many is counted, which keeps a node; one too few would be an ESTALE. An
+// INTERRUPT is recorded with its target before its slot is cleared.
 func (s *Session) inline(big *slot, in []byte) bool {
 	h := (*gofuse.InHeader)(unsafe.Pointer(unsafe.SliceData(in)))
-	if (h.Opcode == opForget || h.Opcode == opBatchForget) && big.entry != nil {
+	if h.Opcode == opForget && big.entry != nil {
 		big.entry.Clear()
 	}
 	switch h.Opcode {
@@ -203,8 +204,11 @@ func (s *Session) batchForget(in []byte) {
 	if count == 0 {
 		return
 	}
-	for _, f := range unsafe.Slice((*forgetOne)(unsafe.Pointer(&in[head])), count) {
-		s.bridge.forget(f.NodeID, f.Lookups)
+	all := unsafe.Slice((*forgetOne)(unsafe.Pointer(&in[head])), count)
+	for i := range all {
+		if n := atomic.SwapUint64(&all[i].Lookups, 0); n > 0 {
+			s.bridge.forget(all[i].NodeID, n)
+		}
 	}
 }
 

@@ -100,6 +100,29 @@ func TestForgetThatWasOnlyReadIsApplied(t *testing.T) {
 	l.nothingLeft(k)
 }
 
+// TestForgetsAreAppliedOnceWhereverAProcessDies: the next one finds those that are
+// left.
+func TestForgetsAreAppliedOnceWhereverAProcessDies(t *testing.T) {
+	k := play(t, Options{}, nil)
+	node, fh := k.create("f")
+	k.want(send(k, opRelease, node, &gofuse.ReleaseIn{Fh: fh}), 0)
+	for range 2 {
+		k.want(send(k, opLookup, 1, &gofuse.InHeader{}, cstr("f")), 0)
+	}
+	batch := message(opBatchForget, 0, &struct {
+		batchForgetIn
+		ones [2]forgetOne
+	}{batchForgetIn{Count: 2}, [2]forgetOne{{node, 1}, {node, 1}}})
+	for range 2 { // the second time it is as a dead process has left it
+		k.s.batchForget(batch)
+	}
+	if k.table.Node(node) == nil {
+		t.Fatal("a forget was applied twice")
+	}
+	send(k, opForget, node, &gofuse.ForgetIn{Nlookup: 1})
+	k.await("the file to be forgotten", func() bool { return k.table.Status().Nodes == 1 })
+}
+
 // TestLookupCarriedOutAgainIsCountedOnce: the process may have died after it had
 // counted the lookup, or right before.
 func TestLookupCarriedOutAgainIsCountedOnce(t *testing.T) {

@@ -1,5 +1,7 @@
 package state
 
+import "cmp"
+
 // Counts is where a request that is answered with the numbers of many files
 // records its lookups with each of them: in its slot, behind its bytes. The Entry
 // says where, and how many there are.
@@ -38,16 +40,42 @@ func (c *Counts) SetCounted(node, n uint64) {
 }
 
 // EachCounted calls fn with what Counts has recorded.
-func (e *Entry) EachCounted(slot []byte, fn func(node, n uint64)) {
+func (e *Entry) EachCounted(slot []byte, fn func(Counted)) {
 	w := e.counts()
 	k, at := load(&w[0]), load(&w[1])
 	if at < uint64(entrySize) || at%8 != 0 || at > uint64(len(slot)) || k > (uint64(len(slot))-at)/CountSize {
 		return
 	}
 	for i := range k {
-		p := view[[2]uint64](slot[at+i*CountSize:])
-		fn(load(&p[0]), load(&p[1]))
+		fn(Counted{view[[2]uint64](slot[at+i*CountSize:])})
 	}
 }
+
+// Counted is the record of one lookup that a request has counted.
+type Counted struct{ w *[2]uint64 }
+
+// isTaken is set in the lookups of a record whose lookup is being taken back.
+const isTaken = 1 << 63
+
+// Node is the node; 0: nothing is recorded.
+func (c Counted) Node() uint64 { return load(&c.w[0]) }
+
+// Lookups is what the node's were about to become by the request; taken: what they
+// were about to become when it was taken back.
+func (c Counted) Lookups() (n uint64, taken bool) {
+	n = load(&c.w[1])
+	return n &^ isTaken, n&isTaken != 0
+}
+
+// Take records that the node's lookups are about to become n, since this one is
+// taken back.
+func (c Counted) Take(n uint64) { store(&c.w[1], n|isTaken) }
+
+// Clear ends the record.
+func (c Counted) Clear() { store(&c.w[0], 0) }
+
+// Compare is the order in which lookups are taken back: first the one that a dead
+// process was taking back, then from the last that was counted.
+func (c Counted) Compare(d Counted) int { return cmp.Compare(load(&d.w[1]), load(&c.w[1])) }
 
 func (e *Entry) counts() *[2]uint64 { return view[[2]uint64](e.file[:]) }

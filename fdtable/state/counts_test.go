@@ -21,7 +21,10 @@ func admitted(t *testing.T) (slot []byte, e *Entry) {
 func TestCountsAreFoundInTheSlot(t *testing.T) {
 	slot, e := admitted(t)
 	found := func() (all [][2]uint64) {
-		e.EachCounted(slot, func(node, n uint64) { all = append(all, [2]uint64{node, n}) })
+		e.EachCounted(slot, func(c Counted) {
+			n, _ := c.Lookups()
+			all = append(all, [2]uint64{c.Node(), n})
+		})
 		return all
 	}
 	if f := found(); f != nil {

@@ -212,11 +212,8 @@ func (e *Entry) SetCounted(node, n uint64) {
 	store(&w[0], node)
 }
 
-// Counted is what SetCounted recorded; node 0: nothing.
-func (e *Entry) Counted() (node, n uint64) {
-	w := view[[2]uint64](e.file[:])
-	return load(&w[0]), load(&w[1])
-}
+// Counted is what SetCounted recorded.
+func (e *Entry) Counted() Counted { return Counted{e.counts()} }
 
 // GFID is the identity chosen for what the request makes.
 func (e *Entry) GFID() [16]byte { return e.gfid }

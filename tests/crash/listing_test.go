@@ -53,5 +53,10 @@ func TestListingsAreCountedOnceWhateverDies(t *testing.T) {
 	}
 	must(t, os.RemoveAll(dir))
 	// The kernel sends what it forgets when it has time.
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s", m.Dump())
+		}
+	})
 	eventually(t, 20*time.Second, "the root is the only file that is known", func() bool { return m.Status().Files.Nodes == 1 })
 }
