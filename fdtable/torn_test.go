@@ -480,9 +480,14 @@ func checkStream(t *testing.T, table *fdtable.Table, counters *os.File, seed uin
 			}
 		}
 	}
+	was, did := make([]believed, len(files)), make([][]deed, len(files))
+	for i := range files {
+		was[i] = files[i].clone()
+	}
 	for range done {
 		d := next()
 		d.expect(&files[d.file])
+		did[d.file] = append(did[d.file], *d)
 	}
 	last := next()
 	after := files[last.file].clone()
@@ -494,7 +499,7 @@ func checkStream(t *testing.T, table *fdtable.Table, counters *os.File, seed uin
 			then = &after
 		}
 		if what := differs(&got, &files[i], then); what != "" {
-			t.Errorf("thread %d, file %d, after %d operations, killed over %+v: %s\ngot    %+v\nbefore %+v\nafter  %+v", s, i, done, last, what, got, files[i], then)
+			t.Errorf("thread %d, file %d, after %d operations, killed over %+v: %s\ngot    %+v\nbefore %+v\nafter  %+v\nwas    %+v\ndid    %+v", s, i, done, last, what, got, files[i], then, was[i], did[i])
 		}
 	}
 	return done
