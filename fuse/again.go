@@ -126,7 +126,7 @@ func (s *Session) again(q *request) {
 // admit makes a request of one that was read and not begun; nil if there is
 // nothing more to do.
 func (r *recovery) admit(f *found) *request {
-	if r.s.inline(f.sl, f.in) {
+	if r.s.inline(f.in) {
 		r.rec.Forgets++
 		f.sl.drop()
 		return nil

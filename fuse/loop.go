@@ -47,7 +47,7 @@ func (s *Session) read() {
 		}
 		errs = 0
 		in := big.mem[requestAt:][:n]
-		if n < int(unsafe.Sizeof(gofuse.InHeader{})) || s.inline(big, in) {
+		if n < int(unsafe.Sizeof(gofuse.InHeader{})) || s.inline(in) {
 			big.drop()
 			continue
 		}
@@ -150,20 +150,15 @@ func (s *Session) admit(big *slot, in []byte) *request {
 }
 
 // inline carries out, in the reader itself, what never blocks and is not
-// answered. It reports whether that was it. A FORGET is cleared from its slot
-// before it is applied, and each of a BATCH_FORGET: after a kill in between a lookup
-// too many is counted, which keeps a node; one too few would be an ESTALE. An
-// INTERRUPT is recorded with its target before its slot is cleared.
-func (s *Session) inline(big *slot, in []byte) bool {
+// answered. It reports whether that was it. An INTERRUPT is recorded with its target
+// before its slot is cleared.
+func (s *Session) inline(in []byte) bool {
 	h := (*gofuse.InHeader)(unsafe.Pointer(unsafe.SliceData(in)))
-	if h.Opcode == opForget && big.entry != nil {
-		big.entry.Clear()
-	}
 	switch h.Opcode {
 	case opForget:
 		if len(in) >= int(unsafe.Sizeof(gofuse.ForgetIn{})) {
 			f := (*gofuse.ForgetIn)(unsafe.Pointer(h))
-			s.bridge.forget(f.NodeId, f.Nlookup)
+			s.forget(f.NodeId, &f.Nlookup)
 		}
 	case opBatchForget:
 		s.batchForget(in)
@@ -206,9 +201,16 @@ func (s *Session) batchForget(in []byte) {
 	}
 	all := unsafe.Slice((*forgetOne)(unsafe.Pointer(&in[head])), count)
 	for i := range all {
-		if n := atomic.SwapUint64(&all[i].Lookups, 0); n > 0 {
-			s.bridge.forget(all[i].NodeID, n)
-		}
+		s.forget(all[i].NodeID, &all[i].Lookups)
+	}
+}
+
+// forget takes back lookups that lie in the request's slot. They are cleared there
+// before: after a kill in between a lookup too many is counted, which keeps a node;
+// one too few would be an ESTALE.
+func (s *Session) forget(nodeid uint64, lookups *uint64) {
+	if n := atomic.SwapUint64(lookups, 0); n > 0 {
+		s.bridge.forget(nodeid, n)
 	}
 }
 
